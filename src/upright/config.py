@@ -1,0 +1,152 @@
+"""What a user may set, once: every option of `upright serve` with its type, limits and help.
+
+One frozen object is made at start from, in rising order: defaults, the file of `--config` (YAML), environment variables
+`UPRIGHT_<OPTION>`, the command line. The command line, the YAML keys and the variables are all derived from the
+fields below, so a new option is one new field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+ENVIRONMENT_PREFIX = "UPRIGHT_"
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "kib": 2**10,
+         "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1}  # fmt: skip
+
+
+class ConfigError(Exception):
+    """A setting is wrong. The message names it, where it was set, and what it may be."""
+
+
+def parse_bytes(value: object) -> object:
+    """`4GiB`, `512MB`, `1.5g` or a plain number of bytes, as an int; anything else is left for the type to refuse."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", value)
+    if match is None or match[2].lower() not in UNITS:
+        raise ValueError("give bytes as a number or with a unit, such as 4294967296, 4GiB or 512MB")
+    return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def split_names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
+
+
+class ServeConfig(BaseModel):
+    """The options of `upright serve`. Names are vLLM's where vLLM has the option."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    model: str = Field(description="A directory, or an id on Hugging Face or ModelScope.")
+    model_source: Literal["huggingface", "modelscope"] = Field("huggingface", description="Where an id is looked up.")
+    revision: str | None = Field(None, description="Branch, tag or commit of the model to use.")
+    offline: bool = Field(False, description="Use only what is on disk already; download nothing.")
+    download_dir: Path | None = Field(None, description="Where downloads go; the source's own cache if absent.")
+    served_model_name: Names = Field((), description="Names clients may use, comma-separated; the first is shown.")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_key: Names = Field((), description="Keys, comma-separated; a client must send one as a bearer token.")
+    root_path: str = Field("", description="Path prefix under which a reverse proxy serves this server.")
+
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="Number format of the model.")
+    load_format: Literal["auto", "dummy"] = Field("auto", description="dummy: random weights, to measure speed.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of dummy weights and of requests that bring no seed.")
+    threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 takes every core it may use.")
+    attention: str | None = Field(None, description="Force one attention candidate by name, such as reference.")
+
+    max_model_len: int | None = Field(None, ge=1, description="Tokens of prompt and answer together, at most.")
+    max_num_seqs: int | None = Field(None, ge=1, description="Sequences that run at the same time, at most.")
+    max_num_batched_tokens: int | None = Field(None, ge=1, description="Tokens that one step computes, at most.")
+    kv_cache_memory: Bytes | None = Field(None, ge=1, description="Memory of the KV cache in bytes, or as 4GiB.")
+    block_size: int = Field(16, ge=1, le=256, description="Tokens in one block of the KV cache.")
+    max_pixels: int | None = Field(None, ge=1, description="Pixels of one image after resizing, at most.")
+
+    max_queue: int = Field(1024, ge=0, description="Sequences that may wait for a place; past it clients get 429.")
+    max_body_bytes: Bytes = Field(128 * 2**20, ge=1024, description="Size of one request's body, at most.")
+    max_media_bytes: Bytes = Field(64 * 2**20, ge=1024, description="Size of one image file, at most.")
+    max_image_pixels: int = Field(200_000_000, ge=1, description="Pixels of one image before resizing, at most.")
+    media_timeout: float = Field(20.0, gt=0, description="Seconds to fetch one image URL, at most.")
+    allow_private_media: bool = Field(False, description="Fetch image URLs that lead to private or loopback addresses.")
+    allowed_local_media_path: Path | None = Field(None, description="Directory whose files file:// URLs may name.")
+    drain_timeout: float = Field(30.0, ge=0, description="Seconds that running requests get to finish on shutdown.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+
+def environment_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings in the environment, by field name. Raises: ConfigError for a name with the prefix that is no option."""
+    found = {}
+    for name, value in environment.items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            option = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if option not in ServeConfig.model_fields:
+                raise ConfigError(f"environment variable {name} names no option{_suggestion(option)}")
+            found[option] = value
+    return found
+
+
+def file_settings(path: Path) -> dict[str, Any]:
+    """Settings of a YAML file, by field name; `-` and `_` in keys are the same. Raises: ConfigError."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold `option: value` lines, and holds a {type(content).__name__}")
+    settings = {str(key).replace("-", "_"): value for key, value in content.items()}
+    for option in settings:
+        if option not in ServeConfig.model_fields:
+            raise ConfigError(f"{path}: {option} is no option{_suggestion(option)}")
+    return settings
+
+
+def make_config(
+    command_line: Mapping[str, Any], environment: Mapping[str, str], config_file: Path | None = None
+) -> ServeConfig:
+    """The one configuration object. `command_line` holds only what was given there. Raises: ConfigError."""
+    layers = [
+        (str(config_file), file_settings(config_file) if config_file else {}),
+        ("the environment", environment_settings(environment)),
+        ("the command line", dict(command_line)),
+    ]
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for where, settings in layers:
+        merged |= settings
+        origin |= dict.fromkeys(settings, where)
+    try:
+        return ServeConfig(**merged)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            option = str(problem["loc"][0])
+            flag = "MODEL" if option == "model" else "--" + option.replace("_", "-")
+            if problem["type"] == "missing":
+                lines.append(f"{flag} is needed")
+            else:
+                lines.append(f"{flag} ({origin[option]}): {problem['msg']}, got {problem['input']!r}")
+        raise ConfigError("; ".join(lines)) from error
+
+
+def _suggestion(option: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(option, ServeConfig.model_fields, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
