@@ -57,7 +57,6 @@ $(VENV)/.test-ready: $(VENV)/.made pyproject.toml constraints.txt
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.serve-ready
 
-$(SMOLLM2)/model.safetensors: $(VENV)/.serve-ready
+$(SMOLLM2)/model.safetensors: | $(VENV)/.serve-ready
 	@echo "Fetching SmolLM2-135M-Instruct (90 MB) and converting it to $(SMOLLM2)"
 	$(VENV)/bin/python tools/convert_smollm2.py $(SMOLLM2)
-	@touch $@
