@@ -1,0 +1,183 @@
+"""Sampling: a pure function of (logits, parameters, output ids, seed, position).
+
+Order, as is usual in the field: float32; n-gram ban, minimum length and bias; repetition, then frequency and presence
+penalties; greedy argmax, or temperature, min-p, top-k, top-p and a draw. Every penalty counts *output* tokens only. A
+row's result never depends on the other rows, so a sequence draws the same tokens alone, in a batch and after a
+preemption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Rows
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from upright.engine.noise import gumbel, stream_keys
+from upright.messages import SamplingParams, TokenLogprobs
+
+GREEDY_BELOW = 1e-5  # temperatures under this are greedy: dividing by them would overflow
+CANDIDATES = 1024  # tokens looked at first when a distribution is cut off; more only where these do not suffice
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One sequence that draws a token. `output` is what it has drawn so far; its length is the position."""
+
+    params: SamplingParams
+    output: Rows[int]
+
+
+@dataclass(frozen=True)
+class Draw:
+    tokens: Tensor  # int64 [N]
+    logprobs: list[TokenLogprobs | None]  # one per row
+
+
+def sample(logits: Tensor, rows: Rows[SampleRow]) -> Draw:
+    """Draw one token for each row. logits: float32 [N, vocabulary]; they are not changed."""
+    raw = logits
+    if any(_is_adjusted(row) for row in rows):
+        logits = logits.clone()
+        for index, row in enumerate(rows):
+            if _is_adjusted(row):
+                _adjust(logits[index], row)
+    tokens = logits.argmax(dim=-1)
+    drawing = [index for index, row in enumerate(rows) if row.params.temperature >= GREEDY_BELOW]
+    if drawing:
+        chosen = logits if len(drawing) == len(rows) else logits[drawing]
+        tokens[drawing] = _draw(chosen, [rows[index] for index in drawing])
+    return Draw(tokens, _logprobs(raw, tokens, rows))
+
+
+# ---- what changes a row's logits -------------------------------------------------------------------------------------
+
+
+def _is_adjusted(row: SampleRow) -> bool:
+    params = row.params
+    return bool(
+        params.logit_bias
+        or (params.end_token_ids and len(row.output) < params.min_tokens)
+        or (
+            row.output
+            and (
+                params.repetition_penalty != 1.0
+                or params.presence_penalty != 0.0
+                or params.frequency_penalty != 0.0
+                or 0 < params.no_repeat_ngram_size <= len(row.output)
+            )
+        )
+    )
+
+
+def _adjust(logits: Tensor, row: SampleRow) -> None:
+    """Apply bans, bias and penalties in place. logits: float32 [vocabulary]."""
+    params, device = row.params, logits.device
+    banned = banned_tokens(row.output, params.no_repeat_ngram_size)
+    if len(row.output) < params.min_tokens:
+        banned = banned + list(params.end_token_ids)
+    if banned:
+        logits[torch.tensor(banned, device=device)] = -torch.inf
+    if params.logit_bias:
+        ids = torch.tensor(list(params.logit_bias), device=device)
+        logits[ids] += torch.tensor(list(params.logit_bias.values()), dtype=torch.float32, device=device)
+    if row.output and (params.repetition_penalty != 1.0 or params.presence_penalty or params.frequency_penalty):
+        ids, counts = torch.unique(torch.tensor(row.output, device=device), return_counts=True)
+        values = logits[ids]
+        values = torch.where(values > 0, values / params.repetition_penalty, values * params.repetition_penalty)
+        logits[ids] = values - params.frequency_penalty * counts - params.presence_penalty
+
+
+def banned_tokens(output: Rows[int], size: int) -> list[int]:
+    """Tokens that would complete an n-gram of `size` that `output` holds already."""
+    if size <= 0 or len(output) < size:
+        return []
+    if size == 1:
+        return list(set(output))
+    output = list(output)
+    tail = output[len(output) - size + 1 :]
+    first = tail[0]
+    return [
+        output[at + size - 1]
+        for at in range(len(output) - size + 1)
+        if output[at] == first and output[at : at + size - 1] == tail
+    ]
+
+
+# ---- the draw --------------------------------------------------------------------------------------------------------
+
+
+def _draw(logits: Tensor, rows: list[SampleRow]) -> Tensor:
+    """Draw by Gumbel noise from each row's cut-off distribution. logits: float32 [N, vocabulary]; int64 [N]."""
+    device = logits.device
+
+    def column(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+
+    scaled = logits / column([row.params.temperature for row in rows])
+    keys = stream_keys(
+        torch.tensor([row.params.seed for row in rows], dtype=torch.int64, device=device),
+        torch.tensor([len(row.output) for row in rows], dtype=torch.int64, device=device),
+    )
+    cut = [_cuts(row.params) for row in rows]
+    tokens = torch.empty(len(rows), dtype=torch.int64, device=device)
+    whole = [index for index, cuts in enumerate(cut) if not cuts]
+    if whole:
+        every = torch.arange(logits.shape[1], device=device)
+        tokens[whole] = (scaled[whole] + gumbel(keys[whole], every)).argmax(dim=-1)
+    partial = [index for index, cuts in enumerate(cut) if cuts]
+    if partial:
+        values, ids = _kept(scaled[partial], [rows[index].params for index in partial])
+        winners = (values + gumbel(keys[partial], ids)).argmax(dim=-1, keepdim=True)
+        tokens[partial] = ids.gather(1, winners)[:, 0]
+    return tokens
+
+
+def _cuts(params: SamplingParams) -> bool:
+    return params.top_k > 0 or params.top_p < 1.0 or params.min_p > 0.0
+
+
+def _kept(scaled: Tensor, params: list[SamplingParams]) -> tuple[Tensor, Tensor]:
+    """The tokens that min-p, top-k and top-p leave: values [N, C], -inf where cut, likeliest first, and ids [N, C]."""
+    vocabulary = scaled.shape[1]
+    device = scaled.device
+    top_k = torch.tensor([p.top_k or vocabulary for p in params], device=device)[:, None]
+    top_p = torch.tensor([p.top_p for p in params], dtype=torch.float32, device=device)[:, None]
+    min_p = torch.tensor([p.min_p for p in params], dtype=torch.float32, device=device)[:, None]
+    total = scaled.logsumexp(dim=-1, keepdim=True)
+    count = min(CANDIDATES, vocabulary)
+    while True:
+        values, ids = scaled.topk(count, dim=-1)
+        rank = torch.arange(count, device=device)[None, :]
+        values = values.masked_fill(rank >= top_k, -torch.inf)
+        values = values.masked_fill(values < values[:, :1] + min_p.log(), -torch.inf)
+        # top-p renormalises over what top-k and min-p left; where nothing was left out, over everything.
+        limited = (top_k < vocabulary) | (min_p > 0)
+        norm = torch.where(limited, values.logsumexp(dim=-1, keepdim=True), total)
+        probabilities = (values - norm).exp()
+        before = probabilities.cumsum(dim=-1) - probabilities  # mass of the likelier tokens
+        kept = (before < top_p) | (rank == 0)
+        # The candidates suffice where the last of them is cut already; else look at the whole vocabulary.
+        if count == vocabulary or bool((~kept[:, -1] | values[:, -1].isneginf()).all()):
+            return values.masked_fill(~kept, -torch.inf), ids
+        count = vocabulary
+
+
+# ---- log probabilities -----------------------------------------------------------------------------------------------
+
+
+def _logprobs(logits: Tensor, tokens: Tensor, rows: Rows[SampleRow]) -> list[TokenLogprobs | None]:
+    """Of the model's own distribution, before bans, penalties and temperature, for the rows that ask for them."""
+    result: list[TokenLogprobs | None] = [None] * len(rows)
+    for index, row in enumerate(rows):
+        wanted = row.params.logprobs
+        if wanted is not None:
+            values = logits[index].log_softmax(dim=-1)
+            chosen = values[tokens[index]]
+            rank = int((values > chosen).sum()) + 1
+            top_values, top_ids = values.topk(min(wanted, values.shape[0]))
+            result[index] = TokenLogprobs(
+                logprob=float(chosen), rank=rank, top=list(zip(top_ids.tolist(), top_values.tolist(), strict=True))
+            )
+    return result

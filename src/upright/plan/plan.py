@@ -1,0 +1,176 @@
+"""What will run: every `auto` resolved into a number, with the reason, before anything is loaded.
+
+A pure function of what the user set, the model's configuration and the hardware. Nothing is traded away in silence:
+what was chosen for the user is a note that is shown at start.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from upright.config import ServeConfig
+from upright.messages import EngineOptions
+from upright.models.model_config import ModelConfig
+from upright.plan.hardware import Hardware
+from upright.plan.memory import available_memory, gib, kv_bytes_per_token, largest_image_tokens, weight_bytes
+
+CPU_KV_BYTES = 4 * 2**30  # unless the user says otherwise; what vLLM takes on a CPU
+CPU_KV_SHARE = 0.5  # of the memory that the weights leave, at most
+TEXT_BESIDE_IMAGE = 256  # tokens left for the question and the answer when one image fills the context
+DEFAULT_SEQUENCES = {"cpu": 32, "cuda": 256}
+DEFAULT_BATCHED_TOKENS = {"cpu": 512, "cuda": 8192}
+
+
+class PlanError(Exception):
+    """What the user set cannot work on this model and machine. The message has the numbers and the way out."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a plan is made for."""
+
+    hardware: Hardware
+    available_bytes: int  # main memory
+    cores: int
+
+    @classmethod
+    def here(cls, hardware: Hardware) -> Machine:
+        return cls(hardware, available_memory(), len(os.sched_getaffinity(0)))
+
+
+@dataclass(frozen=True)
+class Plan:
+    options: EngineOptions
+    weight_bytes: int
+    kv_bytes: int | None  # None: the engine measures what is left on the GPU
+    image_tokens: int  # of the largest image; 0 without a vision tower
+    notes: tuple[str, ...]  # what was chosen for the user, and why
+
+
+def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine: Machine) -> Plan:
+    """Resolve every option. Raises: PlanError."""
+    notes: list[str] = []
+    device = _device(config, machine, notes)
+    dtype = _dtype(config, model, machine, device, notes)
+    length = _context(config, model)
+    max_pixels, image_tokens = _image_limit(config, model, length, notes)
+    sequences = config.max_num_seqs or DEFAULT_SEQUENCES[device]
+    batched = config.max_num_batched_tokens or max(DEFAULT_BATCHED_TOKENS[device], sequences)
+    if batched < sequences:
+        raise PlanError(
+            f"--max-num-batched-tokens {batched} is less than --max-num-seqs {sequences}: a step has to hold one token "
+            f"of every sequence; use --max-num-batched-tokens {sequences} or more"
+        )
+    weights = weight_bytes(model, dtype)
+    kv_bytes = config.kv_cache_memory
+    if device == "cpu":
+        kv_bytes, length = _cpu_cache(config, model, dtype, machine, weights, length, sequences, notes)
+    options = EngineOptions(
+        model_path=str(directory),
+        device=device,
+        dtype=dtype,
+        load_format=config.load_format,
+        max_model_len=length,
+        max_num_seqs=sequences,
+        max_num_batched_tokens=batched,
+        kv_cache_bytes=kv_bytes,
+        block_size=config.block_size,
+        max_pixels=max_pixels,
+        seed=config.seed,
+        attention=config.attention,
+        threads=config.threads or (machine.cores if device == "cpu" else 0),
+    )
+    return Plan(options, weights, kv_bytes, image_tokens, tuple(notes))
+
+
+def _device(config: ServeConfig, machine: Machine, notes: list[str]) -> str:
+    if config.device != "auto":
+        return config.device
+    if machine.hardware.gpus:
+        return "cuda"
+    notes.append(f"device cpu: {machine.hardware.why_no_gpu}")
+    return "cpu"
+
+
+def _dtype(config: ServeConfig, model: ModelConfig, machine: Machine, device: str, notes: list[str]) -> str:
+    if config.dtype != "auto":
+        return config.dtype
+    if device == "cpu":
+        notes.append("dtype float32: the exact and, without bfloat16 instructions, the fast choice on a CPU")
+        return "float32"
+    gpus = machine.hardware.gpus
+    if model.dtype == "bfloat16" and gpus and gpus[0].capability < (8, 0):
+        major, minor = gpus[0].capability
+        notes.append(f"dtype float16: {gpus[0].name} (compute capability {major}.{minor}) has no bfloat16")
+        return "float16"
+    return model.dtype
+
+
+def _context(config: ServeConfig, model: ModelConfig) -> int:
+    longest = model.decoder.max_position
+    if config.max_model_len is not None and config.max_model_len > longest:
+        raise PlanError(
+            f"--max-model-len {config.max_model_len} is more than the {longest} positions the model was made for; "
+            f"use at most {longest}"
+        )
+    if config.max_model_len is not None and config.max_model_len < 2:
+        raise PlanError("--max-model-len must leave room for one token of prompt and one of answer: use at least 2")
+    return config.max_model_len or longest
+
+
+def _image_limit(config: ServeConfig, model: ModelConfig, length: int, notes: list[str]) -> tuple[int | None, int]:
+    """The pixel limit that lets one image fit the context, and the tokens of the largest image."""
+    if model.vision is None or model.image is None:
+        return config.max_pixels, 0
+    per_token = (model.vision.patch_size * model.vision.merge_size) ** 2
+    max_pixels = config.max_pixels
+    if max_pixels is not None and max_pixels < per_token:
+        raise PlanError(f"--max-pixels {max_pixels} is less than one token's {per_token} pixels")
+    tokens = largest_image_tokens(model, max_pixels)
+    fitting = length - min(TEXT_BESIDE_IMAGE, length // 2)
+    if tokens > fitting:
+        max_pixels = fitting * per_token
+        notes.append(
+            f"images are scaled to at most {max_pixels} pixels ({fitting} tokens): the model's own limit, {tokens} "
+            f"tokens, does not fit a context of {length}; concurrency is not reduced"
+        )
+        tokens = fitting
+    return max_pixels, tokens
+
+
+def _cpu_cache(
+    config: ServeConfig, model: ModelConfig, dtype: str, machine: Machine, weights: int, length: int, sequences: int,
+    notes: list[str],
+) -> tuple[int, int]:  # fmt: skip
+    """Bytes of the KV cache, and the context, lowered only where the user set neither."""
+    per_token = kv_bytes_per_token(model.decoder, dtype)
+    if weights > machine.available_bytes:
+        raise PlanError(
+            f"the weights take {gib(weights)} in {dtype}, and this machine has {gib(machine.available_bytes)} left"
+            + ("; use --dtype bfloat16, which halves them" if dtype == "float32" else "")
+        )
+    block = per_token * config.block_size
+    one = -(-length // config.block_size) * block
+    if config.kv_cache_memory is not None:
+        if config.kv_cache_memory < one:
+            fits = config.kv_cache_memory // block * config.block_size
+            raise PlanError(
+                f"--kv-cache-memory {gib(config.kv_cache_memory)} holds {fits} tokens, and one sequence may have "
+                f"{length}, which take {gib(one)}; "
+                + (f"use --max-model-len {fits}, or " if fits > 1 else "use ")
+                + f"--kv-cache-memory {one} or more"
+            )
+        return config.kv_cache_memory, length
+    room = min(CPU_KV_BYTES, int((machine.available_bytes - weights) * CPU_KV_SHARE))
+    if room < one:
+        fits = room // block * config.block_size
+        if config.max_model_len is not None or fits < 2:
+            raise PlanError(
+                f"one sequence of {length} tokens takes a KV cache of {gib(one)}, and {gib(room)} is set aside for it; "
+                f"use --kv-cache-memory {one} if the machine has it, or --max-model-len {max(fits, 2)}"
+            )
+        notes.append(f"context {fits} instead of {length}: {gib(room)} of KV cache hold no more")
+        length = fits
+    return min(room, sequences * one), length
