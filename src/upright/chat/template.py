@@ -143,10 +143,11 @@ def _marked(message: dict[str, Any]) -> dict[str, Any]:
     content = message.get("content")
     if isinstance(content, str):
         return message | {"content": content + CONTINUE_MARK}
-    for index in reversed(range(len(content))) if isinstance(content, list) else ():
-        if "text" in content[index]:
-            marked = content[index] | {"text": content[index]["text"] + CONTINUE_MARK}
-            return message | {"content": [*content[:index], marked, *content[index + 1 :]]}
+    parts: list[dict[str, str]] = content if isinstance(content, list) else []
+    for index in reversed(range(len(parts))):
+        if "text" in parts[index]:
+            marked = parts[index] | {"text": parts[index]["text"] + CONTINUE_MARK}
+            return message | {"content": [*parts[:index], marked, *parts[index + 1 :]]}
     raise BadRequest("continue_final_message needs text in the last message", "continue_final_message")
 
 
