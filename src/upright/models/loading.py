@@ -1,0 +1,182 @@
+"""A checkpoint's tensors into a model's weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from upright.kernels.attention.candidate import AttentionNeed
+from upright.kernels.attention.dispatch import choose
+from upright.models.decoder import Decoder
+from upright.models.model import Model
+from upright.models.model_config import ModelConfig
+from upright.models.vision import VisionTower
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in total
+
+# How checkpoints of different ages begin the same names; the longest that fits is taken
+_PREFIXES = (
+    ("model.language_model.", ""),
+    ("language_model.model.", ""),
+    ("language_model.", ""),
+    ("model.visual.", "visual."),
+    ("model.", ""),
+)
+_DUMMY_SPAN = 1_048_573  # values drawn for dummy weights; a prime, so that the rows of a matrix differ
+_SHOWN_NAMES = 5
+
+
+class WeightsError(Exception):
+    """The weights cannot be loaded. The message names the file or tensor and says what is wrong with it."""
+
+
+def load_model(
+    directory: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, load_format: str = "auto",
+    seed: int = 0, max_pixels: int | None = None, progress: Progress = lambda done, total: None,
+    attention: str | None = None,
+) -> Model:  # fmt: skip
+    """The model in `directory` with weights cast to `dtype` on `device`.
+
+    `load_format` "dummy" draws random weights from `seed` and reads no file. `max_pixels` lowers the image processor's
+    limit in the model's config. `attention` forces one candidate by name.
+
+    Raises: WeightsError, NoAttention.
+    """
+    if max_pixels is not None and config.image is not None:
+        most = min(max_pixels, config.image.max_pixels)
+        image = dataclasses.replace(config.image, max_pixels=most, min_pixels=min(config.image.min_pixels, most))
+        config = dataclasses.replace(config, image=image)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+    need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "paged")
+    decoder_attention = choose(need, attention)
+    decoder = Decoder(config.decoder, dtype, device, decoder_attention.candidate)
+    parameters = decoder.parameters()
+    vision = vision_attention = None
+    if config.vision is not None:
+        head_size = config.vision.hidden_size // config.vision.heads
+        vision_attention = choose(dataclasses.replace(need, head_size=head_size, layout="packed"), attention)
+        vision = VisionTower(config.vision, dtype, device, vision_attention.candidate)
+        parameters |= vision.parameters()
+    with torch.inference_mode():
+        if load_format == "dummy":
+            fill_with_dummies(parameters, seed, progress)
+        else:
+            fill_from_files(parameters, weight_files(directory), progress)
+    return Model(
+        config=config,
+        decoder=decoder,
+        vision=vision,
+        decoder_attention=decoder_attention,
+        vision_attention=vision_attention,
+        dtype=dtype,
+        device=device,
+        weight_bytes=sum(part.nbytes for part in parameters.values()),
+    )
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The safetensors files of a checkpoint, in the order of the index where there is one. Raises: WeightsError."""
+    index = directory / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(f"{index} cannot be read: {error!r}") from error
+        missing = [name for name in names if not (directory / name).is_file()]
+        if missing:
+            raise WeightsError(
+                f"{directory} lacks {len(missing)} of {len(names)} weight files: {_list(missing)}; download them again"
+            )
+        return [directory / name for name in names]
+    files = sorted(directory.glob("*.safetensors"))
+    if not files:
+        other = sorted(path.name for path in directory.glob("*.bin"))
+        hint = f", only {_list(other)}; convert it to safetensors" if other else "; is the download complete?"
+        raise WeightsError(f"{directory} holds no weights (*.safetensors){hint}")
+    return files
+
+
+def fill_from_files(parameters: dict[str, Tensor], files: list[Path], progress: Progress) -> None:
+    """Copy every tensor of `files` into its place. Raises: WeightsError for a bad file, a wrong shape, a gap.
+
+    NOTE: weights are copied out of the files, never mapped: a mapped page can be evicted and read again from disk in
+    the middle of a step, and has no huge pages.
+    """
+    total = sum(file.stat().st_size for file in files)
+    done = 0
+    unused: list[str] = []
+    missing = set(parameters)
+    for file in files:
+        try:
+            with safe_open(file, framework="pt") as tensors:
+                for name in tensors.keys():  # noqa: SIM118  (not a mapping)
+                    target = parameters.get(canonical_name(name))
+                    if target is None:
+                        unused.append(name)
+                        continue
+                    tensor = tensors.get_tensor(name)
+                    _copy(tensor, target, name, file)
+                    missing.discard(canonical_name(name))
+                    done += tensor.nbytes
+                    progress(min(done, total), total)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{file} cannot be read: {error}; download it again") from error
+    if missing:
+        raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {_list(sorted(missing))}")
+    if unused:
+        log.debug("%d tensors of the checkpoint are not used: %s", len(unused), _list(unused))
+    progress(total, total)
+
+
+def fill_with_dummies(parameters: dict[str, Tensor], seed: int, progress: Progress) -> None:
+    """Random weights from `seed`: norms 1, biases 0, matrices normal with a deviation that keeps activations level."""
+    total = sum(part.nbytes for part in parameters.values())
+    done = 0
+    device = next(iter(parameters.values())).device
+    generator = torch.Generator(device).manual_seed(seed)
+    drawn = torch.randn(_DUMMY_SPAN, generator=generator, device=device)
+    for name, part in parameters.items():
+        if name.endswith("bias"):
+            part.zero_()
+        elif part.dim() == 1:
+            part.fill_(1.0)
+        else:
+            deviation = (part.numel() // part.shape[0]) ** -0.5
+            span = (drawn * deviation).to(part.dtype)
+            flat = part.view(-1)
+            for chunk in torch.split(flat, _DUMMY_SPAN):
+                chunk.copy_(span[: len(chunk)])
+        done += part.nbytes
+        progress(done, total)
+
+
+def canonical_name(name: str) -> str:
+    """A tensor's name without the prefix that its checkpoint's layout puts before it."""
+    for prefix, replacement in _PREFIXES:
+        if name.startswith(prefix):
+            return replacement + name.removeprefix(prefix)
+    return name
+
+
+def _copy(tensor: Tensor, target: Tensor, name: str, file: Path) -> None:
+    if tensor.shape != target.shape:
+        raise WeightsError(
+            f"{name} in {file.name} has shape {list(tensor.shape)}, but config.json asks for {list(target.shape)}"
+        )
+    if not tensor.is_floating_point():
+        raise WeightsError(f"{name} in {file.name} holds {tensor.dtype}; only floating-point weights are supported")
+    target.copy_(tensor)
+
+
+def _list(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown} and {len(names) - _SHOWN_NAMES} more"

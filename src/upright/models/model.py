@@ -1,0 +1,24 @@
+"""A loaded model: its configuration, its weights, and which attention serves them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from upright.kernels.attention.dispatch import Choice
+from upright.models.decoder import Decoder
+from upright.models.model_config import ModelConfig
+from upright.models.vision import VisionTower
+
+
+@dataclass(frozen=True)
+class Model:
+    config: ModelConfig
+    decoder: Decoder
+    vision: VisionTower | None
+    decoder_attention: Choice
+    vision_attention: Choice | None
+    dtype: torch.dtype
+    device: torch.device
+    weight_bytes: int

@@ -1,0 +1,28 @@
+"""Fixtures for every room's tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
+
+try:
+    from tests import checkpoints
+except ImportError:  # run with another rootdir than the repository
+    import checkpoints  # type: ignore[no-redef]
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Callable[[str], Path]:
+    """tiny_checkpoint(architecture): the directory of a tiny checkpoint with tokenizer; do not write to it."""
+    return checkpoints.tiny_checkpoint
+
+
+@pytest.fixture(scope="session")
+def qwen_tokenizer() -> Path:
+    """The directory of a tokenizer with Qwen2's vocabulary; do not write to it."""
+    return checkpoints.tokenizer_directory()
