@@ -62,7 +62,7 @@ class BlockCache:
             self._holders[block] += 1
 
     def allocate(self, count: int) -> list[int] | None:
-        """`count` blocks with one holder each and unknown content, or None (and nothing changed) if too few are left."""
+        """`count` blocks with one holder each and unknown content; None (and nothing changed) if too few are left."""
         if count > self.available:
             return None
         taken = []

@@ -24,7 +24,9 @@ class EngineCore:
     def __init__(self, runner: Runner, limits: SchedulerLimits, encoder_cache_tokens: int) -> None:
         cache = runner.cache
         self.runner = runner
-        self.scheduler = Scheduler(limits, BlockCache(cache.blocks, cache.block_size), EncoderCache(encoder_cache_tokens))
+        self.scheduler = Scheduler(
+            limits, BlockCache(cache.blocks, cache.block_size), EncoderCache(encoder_cache_tokens)
+        )
         self._decoder = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="image")
         self._decoding: dict[str, tuple[Request, Future[tuple[Tensor, ...]]]] = {}
         self._faults: deque[SequenceOutput] = deque()

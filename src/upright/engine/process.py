@@ -18,7 +18,18 @@ import msgspec
 import zmq
 
 from upright.logs import configure_logging
-from upright.messages import Abort, EngineOptions, FromEngine, Launch, Loading, StartFailed, StepDone, Stop, Submit, ToEngine
+from upright.messages import (
+    Abort,
+    EngineOptions,
+    FromEngine,
+    Launch,
+    Loading,
+    StartFailed,
+    StepDone,
+    Stop,
+    Submit,
+    ToEngine,
+)
 
 if TYPE_CHECKING:
     from upright.engine.core import EngineCore

@@ -110,9 +110,9 @@ def _allocate_cache(model: Model, options: EngineOptions, activations: int | Non
     most = -(-options.max_model_len // options.block_size) * options.max_num_seqs
     blocks = min(budget // per_block, most)
     if blocks * options.block_size < options.max_model_len:
-        fits = max(0, blocks * options.block_size)
+        fits, needed = max(0, blocks * options.block_size), options.max_model_len
         raise StartError(
-            f"a KV cache of {gib(max(budget, 0))} holds {fits} tokens, and one sequence may have {options.max_model_len}",
+            f"a KV cache of {gib(max(budget, 0))} holds {fits} tokens, and one sequence may have {needed}",
             f"use --max-model-len {fits}" if fits else "give more with --kv-cache-memory",
         )
     try:

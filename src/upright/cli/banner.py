@@ -1,0 +1,109 @@
+"""What a person sees at start: progress while loading, then one banner with everything that was chosen."""
+
+from __future__ import annotations
+
+import logging
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from upright import __version__
+from upright.chat.context import ChatContext
+from upright.logs import zone_line
+from upright.messages import Loading, Ready
+from upright.plan.memory import available_memory, gib
+from upright.plan.plan import Plan
+
+log = logging.getLogger(__name__)
+
+LOGGED_SHARE = 0.25  # without a terminal, progress is a log line at every quarter
+
+STAGES = {
+    "download": "downloading the model",
+    "importing": "starting the engine",
+    "weights": "loading weights",
+    "memory": "setting up the KV cache",
+    "first step": "running the first step",
+}
+
+
+class LoadingDisplay:
+    """Bars on a terminal, a few log lines elsewhere. Use as a context manager; `show` may be called from any thread."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description:<26}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=console,
+            transient=True,
+        )  # fmt: skip
+        self._tasks: dict[str, TaskID] = {}
+        self._logged: dict[str, float] = {}
+
+    def __enter__(self) -> LoadingDisplay:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bars away; what is shown after this is only logged."""
+        self._progress.stop()
+
+    def show(self, loading: Loading) -> None:
+        text = STAGES.get(loading.stage, loading.stage)
+        if not self._console.is_terminal:
+            self._log(loading, text)
+            return
+        if loading.stage not in self._tasks:
+            for task in self._tasks.values():
+                self._progress.update(task, visible=False)
+            self._tasks[loading.stage] = self._progress.add_task(text, total=loading.total or None)
+        self._progress.update(self._tasks[loading.stage], completed=loading.done, total=loading.total or None)
+
+    def _log(self, loading: Loading, text: str) -> None:
+        share = loading.done / loading.total if loading.total else 0.0
+        if loading.stage in self._logged and share < min(1.0, self._logged[loading.stage] + LOGGED_SHARE):
+            return
+        if self._logged.get(loading.stage) == 1.0:
+            return
+        self._logged[loading.stage] = share
+        amount = f": {gib(loading.done)} of {gib(loading.total)}" if loading.total else ""
+        log.info("%s%s", text, amount)
+
+
+def banner(ready: Ready, plan: Plan, context: ChatContext, address: str, seconds: float) -> Table:
+    """Model, device, dtype, attention and why, memory by part, context, concurrency, address, time zone."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), title=f"Upright {__version__} is ready",
+                  title_justify="left", title_style="bold")  # fmt: skip
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("model", f"{', '.join(context.names)} ({context.model.architecture})")
+    threads = f", {ready.threads} threads" if ready.device == "cpu" else ""
+    table.add_row("device", f"{ready.device}: {ready.device_name}{threads}")
+    table.add_row("dtype", ready.dtype)
+    for choice in ready.attention:
+        reasons = "; ".join(f"not {name}: {reason}" for name, reason in choice.declined.items())
+        table.add_row(f"attention, {choice.use}", f"{choice.name} ({reasons or 'first choice, nothing declined'})")
+    for part in ready.memory:
+        table.add_row(f"memory, {part.name}", gib(part.bytes))
+    if ready.device == "cpu":
+        table.add_row("memory, left on the machine", gib(available_memory()))
+    tokens = ready.blocks * ready.block_size
+    table.add_row("KV cache", f"{tokens} tokens in {ready.blocks} blocks of {ready.block_size}")
+    table.add_row("context", f"{ready.max_model_len} tokens of prompt and answer")
+    full = tokens // ready.max_model_len
+    table.add_row("concurrency", f"up to {ready.max_num_seqs} sequences; {full} at full context, then preemption")
+    if plan.image_tokens:
+        table.add_row("images", f"up to {plan.image_tokens} tokens each")
+    for note in plan.notes:
+        table.add_row("chosen for you", note)
+    table.add_row("time zone", zone_line())
+    table.add_row("ready after", f"{seconds:.1f} s")
+    table.add_row("address", f"{address}/v1")
+    return table

@@ -1,0 +1,218 @@
+"""`upright serve`: from the command line to a server that answers, and back to a clean machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upright.cli.options import with_options
+from upright.config import ConfigError, ServeConfig, make_config
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from upright.chat.context import ChatContext
+    from upright.cli.signals import StopSignals
+    from upright.messages import Loading
+    from upright.models.model_config import ModelConfig
+    from upright.plan.plan import Plan
+    from upright.supervise.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed under a request
+GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request has ended
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+
+
+class CannotServe(Exception):
+    """The server cannot start; the message is for the person at the terminal."""
+
+
+def serve_command() -> Callable[..., None]:
+    return with_options(_run, "Serve MODEL behind the OpenAI API.")
+
+
+def _run(given: dict[str, Any], config_file: Path | None) -> None:
+    began = time.monotonic()
+    try:
+        config = make_config(given, os.environ, config_file)
+    except ConfigError as error:
+        _complain(str(error))
+        sys.exit(EXIT_USAGE)
+    from upright.logs import configure_logging
+
+    configure_logging("front", config.log_level)
+    try:
+        listener = _listen(config)
+        with asyncio.Runner(loop_factory=_new_loop) as runner:
+            code = runner.run(_serve(config, listener, began))
+    except CannotServe as error:
+        _complain(str(error))
+        sys.exit(EXIT_FAILED)
+    sys.exit(code)
+
+
+async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> int:
+    """Load, serve until told to stop, drain. Returns the exit code. Raises: CannotServe."""
+    from rich.console import Console
+
+    from upright.cli.banner import LoadingDisplay, banner
+    from upright.cli.signals import StopSignals, unless
+
+    console = Console(stderr=True)
+    signals = StopSignals()
+    with LoadingDisplay(console) as display:
+        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, display.show))
+        if prepared is None:
+            return 0
+        from upright.supervise.supervisor import Supervisor
+
+        supervisor = Supervisor(prepared.plan.options, config.max_queue, config.log_level, display.show)
+        supervisor.start()
+        try:
+            # The front's own imports and the tokenizer take their time while the engine loads.
+            context = await unless(signals.stop, asyncio.to_thread(_load_context, config, prepared))
+            if context is None:
+                return 0
+            server = _server(config, supervisor, context)
+            serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+            try:
+                await unless(signals.stop, supervisor.settled())
+                if signals.stop.is_set():
+                    return 0
+                if supervisor.ready is None:
+                    raise CannotServe(supervisor.failure)
+                display.close()
+                address = _address(config, listener)
+                seconds = time.monotonic() - began
+                console.print(banner(supervisor.ready, prepared.plan, context, address, seconds))
+                await _until_stopped(signals, serving)
+                await unless(signals.hurry, supervisor.drain(config.drain_timeout))
+            finally:
+                supervisor.give_up_requests()
+                server.should_exit = True
+                await serving
+        finally:
+            await supervisor.stop()
+            log.info("stopped; nothing is left running")
+    return 0
+
+
+async def _until_stopped(signals: StopSignals, serving: asyncio.Task[None]) -> None:
+    stopped = asyncio.create_task(signals.stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+
+
+def _server(config: ServeConfig, supervisor: Supervisor, context: ChatContext) -> uvicorn.Server:
+    """The HTTP server. It answers from the first moment: /live at once, the rest with 503 until the engine serves."""
+    import uvicorn
+
+    from upright.api.app import create_app
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # the signals are ours: they drain before the server stops
+
+    return Server(
+        uvicorn.Config(
+            create_app(supervisor, context),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
+            root_path=config.root_path,
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before an engine is started."""
+
+    directory: Path
+    model: ModelConfig
+    plan: Plan
+
+
+def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepared:
+    """Find the model and make the plan; in a thread, since a download may take long. Raises: CannotServe."""
+    from upright.models.model_config import UnsupportedModel, read_model_config
+    from upright.plan.hardware import Hardware, probe
+    from upright.plan.plan import Machine, PlanError, make_plan
+    from upright.plan.source import SourceError, find_model
+
+    try:
+        directory = find_model(config, progress)
+        model = read_model_config(directory)
+        hardware = Hardware((), "--device cpu") if config.device == "cpu" else probe()
+        plan = make_plan(config, model, directory, Machine.here(hardware))
+    except (SourceError, UnsupportedModel, PlanError) as error:
+        raise CannotServe(str(error)) from error
+    return Prepared(directory, model, plan)
+
+
+def _load_context(config: ServeConfig, prepared: Prepared) -> ChatContext:
+    """The tokenizer and template, and the imports that HTTP needs. Raises: CannotServe."""
+    import uvicorn.protocols.http.httptools_impl  # noqa: F401  (imported here, behind the engine's load)
+
+    import upright.api.app  # noqa: F401
+    from upright.chat.context import ChatContext
+    from upright.chat.errors import TokenizerError
+
+    options = prepared.plan.options
+    try:
+        return ChatContext.load(prepared.directory, prepared.model, config, options.max_model_len, options.max_pixels)
+    except TokenizerError as error:
+        raise CannotServe(str(error)) from error
+
+
+def _listen(config: ServeConfig) -> socket.socket:
+    """Take the port before anything is loaded. Raises: CannotServe."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()  # only this tells that another server has the port
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotServe(
+                f"port {config.port} on {config.host} is in use; choose another with --port, or stop what listens there"
+            ) from error
+        raise CannotServe(f"cannot listen on {config.host}, port {config.port}: {error}") from error
+    return listener
+
+
+def _address(config: ServeConfig, listener: socket.socket) -> str:
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return f"http://{host}:{listener.getsockname()[1]}{config.root_path}"
+
+
+def _complain(message: str) -> None:
+    print(f"upright: {message}", file=sys.stderr)
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()

@@ -1,0 +1,137 @@
+"""One engine process as the front holds it: started, talked to, watched, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from upright.messages import EngineOptions, FromEngine, Launch, ToEngine
+
+log = logging.getLogger(__name__)
+
+KEPT_LINES = 100  # of the engine's log, for the report of its death
+
+
+class EngineProcess:
+    """A running engine and the front's end of its socket. Belongs to the event loop that started it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, socket: zmq.asyncio.Socket, life: int) -> None:
+        self._process = process
+        self._socket = socket
+        self._life = life  # write end of the pipe whose closing ends the engine
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._relay = asyncio.create_task(self._relay_log(), name="engine-log")
+
+    @classmethod
+    async def start(
+        cls, options: EngineOptions, context: zmq.asyncio.Context, directory: Path, log_level: str
+    ) -> EngineProcess:
+        """Start a process for `options`; `directory` is private to this user and holds the socket."""
+        address = f"ipc://{directory}/{secrets.token_hex(8)}"
+        socket = context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.bind(address)
+        life_read, life_write = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "upright.engine",
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=(life_read,), start_new_session=True, env=_environment(options),
+            )  # fmt: skip
+        except BaseException:
+            os.close(life_write)
+            socket.close()
+            raise
+        finally:
+            os.close(life_read)
+        launch = Launch(options=options, address=address, life_fd=life_read, log_level=log_level)
+        assert process.stdin is not None
+        process.stdin.write(msgspec.msgpack.encode(launch))
+        process.stdin.close()
+        return cls(process, socket, life_write)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: ToEngine) -> None:
+        """Queue a message; it never blocks, and to a dead engine it goes nowhere."""
+        self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK)
+
+    async def listen(self, handle: Callable[[FromEngine], None]) -> str:
+        """Hand every message to `handle` until the process has ended, then say how it ended."""
+        reader = asyncio.create_task(self._read(handle), name="engine-messages")
+        try:
+            code = await self._process.wait()
+            # What the engine sent before it ended is still to be read: tokens that exist need not be lost.
+            while await self._socket.poll(0):
+                handle(self._decoder.decode(await self._socket.recv()))
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await self._release()
+        return describe_exit(code)
+
+    def kill(self) -> None:
+        """End the process and all of its group now."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            log.debug("engine %d has ended already", self._process.pid)
+
+    async def _read(self, handle: Callable[[FromEngine], None]) -> None:
+        while True:
+            handle(self._decoder.decode(await self._socket.recv()))
+
+    async def _release(self) -> None:
+        self._socket.close()
+        os.close(self._life)
+        await self._relay
+
+    async def _relay_log(self) -> None:
+        """Pass the engine's output on, line by line, and keep the last of it."""
+        assert self._process.stdout is not None
+        while True:
+            try:
+                line = await self._process.stdout.readline()
+            except ValueError:  # a line longer than the buffer, which readline has dropped
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip("\n")
+            self.last_lines.append(text)
+            sys.stderr.write(text + "\n")
+
+
+def describe_exit(code: int) -> str:
+    """`killed by SIGKILL` or `exit code 1`."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _environment(options: EngineOptions) -> dict[str, str]:
+    """The engine's environment: a thread count has to be set before its libraries are loaded."""
+    environment = dict(os.environ)
+    if options.threads:
+        environment["OMP_NUM_THREADS"] = str(options.threads)
+    return environment
