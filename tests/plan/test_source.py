@@ -21,6 +21,7 @@ from stand_in_hub import Repository, StandInHub
 
 from upright.config import ServeConfig
 from upright.plan.source import ModelNotFound, SourceError, find_model
+from upright.plan.source_errors import check_space
 
 FIRST, SECOND = "1" * 40, "2" * 40
 WEIGHTS = bytes(range(256)) * 4096  # 1 MiB
@@ -38,12 +39,17 @@ WANTED = {"config.json", "tokenizer.json", "chat_template.jinja", "model.safeten
 CHILD = """
 import json, sys
 from upright.config import ServeConfig
-from upright.plan.source import SourceError, find_model
+from upright.plan.source import DownloadStopped, SourceError, find_model
 for settings in json.loads(sys.argv[1]):
     updates = []
+    stop_at = settings.pop("stop_at", None)
+    def progress(loading):
+        updates.append(loading)
+        if stop_at is not None and loading.done >= stop_at:
+            raise DownloadStopped
     try:
-        result = {"path": str(find_model(ServeConfig(**settings), updates.append))}
-    except SourceError as error:
+        result = {"path": str(find_model(ServeConfig(**settings), progress))}
+    except (SourceError, DownloadStopped) as error:
         result = {"error": type(error).__name__, "message": str(error)}
     last = updates[-1] if updates else None
     result["progress"] = [last.stage, last.done, last.total, last.unit] if last else None
@@ -132,9 +138,9 @@ def test_huggingface_downloads_what_is_needed_and_serves_it_offline(hub: StandIn
     online, again = find(tmp_path, hub.url, model, model, HF_TOKEN="hf_secret")
     assert content(online["path"]).keys() == WANTED
     assert content(online["path"])["model.safetensors"] == WEIGHTS
-    assert online["progress"][0] == "download"
-    assert online["progress"][1] == online["progress"][2] >= len(WEIGHTS)
-    assert online["progress"][3] == "B"
+    size = sum(len(FILES[name]) for name in WANTED)
+    assert online["progress"] == ["download", size, size, "B"]
+    assert again["progress"] is None
     assert again["path"] == online["path"]
     assert len(hub.downloads("model.safetensors")) == 1
     assert {request.token for request in hub.seen if "model" in request.path} == {"Bearer hf_secret"}
@@ -199,6 +205,26 @@ def test_huggingface_out_of_reach(tmp_path: Path) -> None:
     assert "downloads are off" in result["message"]
 
 
+def test_huggingface_out_of_reach_uses_what_is_cached(hub: StandInHub, tmp_path: Path) -> None:
+    (online,) = find(tmp_path, hub.url, {"model": "owner/model"})
+    nowhere = f"http://127.0.0.1:{refused_port()}"
+    found, pinned = find(tmp_path, nowhere, {"model": "owner/model"}, {"model": "owner/model", "revision": "v1"})
+    assert found["path"] == online["path"]
+    assert pinned["error"] == "SourceError"
+
+
+def test_huggingface_stops_when_told(hub: StandInHub, tmp_path: Path) -> None:
+    hub.repositories["owner/model"].files[SECOND]["model.safetensors"] = WEIGHTS * 24
+    stopped, found = find(tmp_path, hub.url, {"model": "owner/model", "stop_at": 10**7}, {"model": "owner/model"})
+    assert stopped["error"] == "DownloadStopped"
+    assert len(content(found["path"])["model.safetensors"]) == 24 * len(WEIGHTS)
+
+
+def test_no_room_on_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"needs 1000000000.00 GB more in .*/absent, whose disk has"):
+        check_space("owner/model", 10**18, tmp_path / "absent")
+
+
 @pytest.mark.parametrize(
     ("failure", "message"),
     [
@@ -250,6 +276,14 @@ def test_modelscope_goes_on_where_it_was_cut(hub: StandInHub, tmp_path: Path) ->
     (found,) = find(tmp_path, hub.url, model)
     assert content(found["path"])["model.safetensors"] == WEIGHTS
     assert [request.range for request in hub.downloads("model.safetensors")] == [None, f"bytes={half}-"]
+
+
+@needs_modelscope
+def test_modelscope_stops_when_told(hub: StandInHub, tmp_path: Path) -> None:
+    model = {"model": "owner/model", "model_source": "modelscope"}
+    stopped, found = find(tmp_path, hub.url, model | {"stop_at": len(WEIGHTS) // 2}, model)
+    assert stopped["error"] == "DownloadStopped"
+    assert content(found["path"])["model.safetensors"] == WEIGHTS
 
 
 @needs_modelscope

@@ -12,24 +12,30 @@ class DownloadMeter:
     """Bytes done and to do, from any number of threads. `progress` is called under a lock, never twice at once."""
 
     def __init__(self, progress: Callable[[Loading], None]) -> None:
-        self.progress = progress
-        self.lock = threading.Lock()
-        self.done = 0
-        self.total = 0
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._done = 0
+        self._total = 0
 
-    def add(self, done: int = 0, total: int = 0) -> None:
-        with self.lock:
-            self.done += done
-            self.total += total
-            self.tell()
+    def expect(self, total: int) -> None:
+        """Bytes of all that is to be downloaded."""
+        self._total = total
 
-    def reach(self, done: int, total: int) -> None:
+    def add(self, done: int) -> None:
+        with self._lock:
+            self._tell(self._done + done)
+
+    def reach(self, done: int) -> None:
         """For a source that sums for itself: what it says, unless it said more before."""
-        with self.lock:
-            self.done = max(self.done, done)
-            self.total = max(self.total, total)
-            self.tell()
+        with self._lock:
+            self._tell(max(self._done, done))
 
-    def tell(self) -> None:
-        if self.total:
-            self.progress(Loading("download", self.done, self.total, "B"))
+    def finish(self) -> None:
+        """Everything is there, whether it was downloaded now or before."""
+        with self._lock:
+            self._tell(self._total)
+
+    def _tell(self, done: int) -> None:
+        self._done = min(done, self._total)
+        if self._total:
+            self._progress(Loading("download", self._done, self._total, "B"))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
+import logging
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from upright.config import ServeConfig
 from upright.plan.download_meter import DownloadMeter
 from upright.plan.source import UNUSED, ModelNotFound, Progress, SourceError, wanted_files
-from upright.plan.source_errors import disk_advice, offline_advice, reason
+from upright.plan.source_errors import check_space, disk_advice, offline_advice, reason
+
+log = logging.getLogger(__name__)
 
 
 def download(config: ServeConfig, progress: Progress) -> Path:
@@ -23,16 +28,33 @@ def download(config: ServeConfig, progress: Progress) -> Path:
 
     folder = Path(config.download_dir or constants.HF_HUB_CACHE).expanduser()
     page = f"{constants.ENDPOINT}/{config.model}"
+    offline = config.offline or constants.HF_HUB_OFFLINE
+    fetch: Callable[..., Any] = partial(
+        snapshot_download,
+        config.model,
+        revision=config.revision,
+        cache_dir=folder,
+        allow_patterns=wanted_files(config),
+        ignore_patterns=list(UNUSED),
+    )
+    meter = DownloadMeter(progress)
+    out_of_reach: BaseException | None = None
     try:
-        snapshot = snapshot_download(
-            config.model,
-            revision=config.revision,
-            cache_dir=folder,
-            local_files_only=config.offline,
-            allow_patterns=wanted_files(config),
-            ignore_patterns=list(UNUSED),
-            tqdm_class=progress_bar(DownloadMeter(progress)),
-        )
+        if not offline:
+            try:
+                files = fetch(dry_run=True)
+                needed = sum(file.file_size or 0 for file in files if file.will_download)
+                check_space(config.model, needed, folder)
+                meter.expect(needed)
+            except errors.DryRunError as error:
+                # The hub's own refusals are told below; when it cannot be asked, the cache may still do.
+                if not isinstance(error.__cause__, errors.HfHubHTTPError):
+                    out_of_reach = error.__cause__ or error
+        snapshot = fetch(local_files_only=offline or out_of_reach is not None, tqdm_class=progress_bar(meter))
+        meter.finish()
+        if out_of_reach is not None:
+            why = reason(out_of_reach)
+            log.warning("%s is out of reach (%s): using %s from %s", constants.ENDPOINT, why, config.model, folder)
         return Path(snapshot)
     except errors.GatedRepoError as error:
         raise ModelNotFound(
@@ -52,12 +74,11 @@ def download(config: ServeConfig, progress: Progress) -> Path:
     except errors.HfHubHTTPError as error:
         raise http_error(config, constants.ENDPOINT, error) from error
     except errors.LocalEntryNotFoundError as error:
-        if config.offline or constants.HF_HUB_OFFLINE:
+        if offline:
             raise SourceError(offline_advice(config.model, config.revision, folder)) from error
-        for cause in (error.__cause__, error.__context__):
-            if isinstance(cause, errors.HfHubHTTPError):
-                raise http_error(config, constants.ENDPOINT, cause) from error
-        raise unreachable(config, constants.ENDPOINT, error) from error
+        if isinstance(error.__cause__, errors.HfHubHTTPError):
+            raise http_error(config, constants.ENDPOINT, error.__cause__) from error
+        raise unreachable(config, constants.ENDPOINT, out_of_reach or error) from error
     except (httpx2.HTTPError, OSError, RuntimeError) as error:
         advice = disk_advice(error, folder)
         raise SourceError(advice) if advice else unreachable(config, constants.ENDPOINT, error) from error
@@ -88,14 +109,14 @@ def progress_bar(meter: DownloadMeter) -> type:
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             # The library passes options of its own, such as whether standard error is a terminal.
-            options |= {"file": io.StringIO(), "disable": False}
+            options |= {"file": io.StringIO(), "disable": False, "leave": False}
             options.pop("name", None)
             super().__init__(*arguments, **options)
 
-        def display(self, *_arguments: Any, **_options: Any) -> bool:
+        def refresh(self, *_arguments: Any, **_options: Any) -> None:
+            # In place of drawing under a lock, which a progress that raises would leave locked.
             if self.unit == "B":
-                meter.reach(int(self.n), int(self.total or 0))
-            return True
+                meter.reach(int(self.n))
 
     Bar.set_lock(threading.RLock())  # tqdm's own starts a helper process
     return Bar

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from upright.config import ServeConfig
 from upright.plan.download_meter import DownloadMeter
-from upright.plan.source import UNUSED, ModelNotFound, Progress, SourceError, wanted_files
+from upright.plan.source import ModelNotFound, Progress, SourceError, is_wanted
 from upright.plan.source_errors import causes, disk_advice, offline_advice, reason
+
+if TYPE_CHECKING:
+    from modelscope_hub import FileInfo
 
 
 def download(config: ServeConfig, progress: Progress) -> Path:
@@ -20,7 +25,7 @@ def download(config: ServeConfig, progress: Progress) -> Path:
     A file whose download is cut goes on from where it was, after a restart too.
     """
     try:
-        from modelscope_hub import HubApi, ProgressCallback, _download, errors, get_default_config
+        from modelscope_hub import HubApi, ProgressCallback, errors, get_default_config
     except ModuleNotFoundError as error:
         raise SourceError(
             "models from ModelScope need its client; install it with: pip install 'upright-serve[modelscope]'"
@@ -31,30 +36,42 @@ def download(config: ServeConfig, progress: Progress) -> Path:
     meter = DownloadMeter(progress)
 
     class Part(ProgressCallback):
-        def __init__(self, filename: str, file_size: int) -> None:
-            super().__init__(filename, file_size)
-            meter.add(total=file_size)
-
         def update(self, size: int) -> None:
-            meter.add(done=size)
+            meter.add(size)
 
+    hub = HubApi()
     try:
-        with without_bars(_download):
-            snapshot = HubApi().download_repo(
+        files = (
+            []
+            if config.offline
+            else entries(config, hub.list_repo_files(config.model, "model", revision=config.revision))
+        )
+        meter.expect(sum(file["Size"] for file in files))
+        with without_bars():
+            snapshot = hub.download_repo(
                 config.model,
                 "model",
                 revision=config.revision,
                 cache_dir=folder,
-                allow_patterns=wanted_files(config),
-                ignore_patterns=list(UNUSED),
                 local_files_only=config.offline,
                 progress_callbacks=[Part],
+                file_list=files,
             )
+        meter.finish()
         return Path(snapshot)
     except errors.CacheNotFound as error:
         raise SourceError(offline_advice(config.model, config.revision, folder)) from error
     except (errors.HubError, OSError, RuntimeError) as error:
         raise explained(config, str(settings.endpoint), folder, first_failure(error), errors) from error
+
+
+def entries(config: ServeConfig, files: Iterable[FileInfo]) -> list[dict[str, Any]]:
+    """The files to download, as the client's `file_list` takes them."""
+    return [
+        {"Path": file.path, "Size": file.size, "Sha256": file.sha256}
+        for file in files
+        if not file.is_dir and is_wanted(config, file.path)
+    ]
 
 
 def first_failure(error: BaseException) -> BaseException:
@@ -86,10 +103,11 @@ def explained(
 
 
 @contextmanager
-def without_bars(module: ModuleType) -> Iterator[None]:
+def without_bars() -> Iterator[None]:
     """Keep the client from drawing bars of its own across our display; it has no option for it."""
+    module = sys.modules.get("modelscope_hub._download")
     bar = getattr(module, "tqdm", None)
-    if bar is None:
+    if module is None or bar is None:
         yield
         return
     module.tqdm = partial(bar, disable=True)  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from upright.config import ServeConfig
@@ -25,6 +26,10 @@ class SourceError(Exception):
     """The model cannot be had. The message says why, and what to do."""
 
 
+class DownloadStopped(BaseException):
+    """For `progress` to raise when the download shall end. No Exception, so that no client tries again after it."""
+
+
 class ModelNotFound(SourceError):
     """There is no such directory, model or revision, or this user may not see it."""
 
@@ -32,7 +37,8 @@ class ModelNotFound(SourceError):
 def find_model(config: ServeConfig, progress: Progress) -> Path:
     """The directory that holds the model, downloaded first where `config.model` is an id.
 
-    `progress` is called with bytes done and to do, from any thread. Raises: ModelNotFound, SourceError.
+    `progress` is called with bytes done and to do, from any thread; what it raises ends the download.
+    Raises: ModelNotFound, SourceError.
     """
     path = Path(config.model).expanduser()
     if path.is_dir():
@@ -62,6 +68,13 @@ def check_id(config: ServeConfig, path: Path) -> None:
 def wanted_files(config: ServeConfig) -> list[str]:
     """Patterns of the files to download; random weights need none from the hub."""
     return [pattern for pattern in FILES if pattern != WEIGHTS or config.load_format != "dummy"]
+
+
+def is_wanted(config: ServeConfig, path: str) -> bool:
+    """The patterns above, for a client that does not apply them."""
+    return any(fnmatch(path, pattern) for pattern in wanted_files(config)) and not any(
+        fnmatch(path, pattern) for pattern in UNUSED
+    )
 
 
 def check_snapshot(config: ServeConfig, found: Path) -> None:

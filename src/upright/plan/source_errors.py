@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+from upright.plan.source import SourceError
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -13,6 +16,17 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while current is not None:
         yield current
         current = current.__cause__ or current.__context__
+
+
+def check_space(model: str, needed: int, folder: Path) -> None:
+    """Raises: SourceError when `needed` bytes do not fit on the disk of `folder`."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise SourceError(
+            f"{model} needs {needed / 1e9:.2f} GB more in {folder}, whose disk has {free / 1e9:.2f} GB free; "
+            "free some space or give another folder with --download-dir"
+        )
 
 
 def disk_advice(error: BaseException, folder: Path) -> str | None:
