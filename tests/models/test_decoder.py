@@ -54,7 +54,7 @@ def run(model: Model, prompts: list[torch.Tensor], positions: list[torch.Tensor]
     shape = (config.layers, blocks, BLOCK_SIZE, 2, config.kv_heads, config.head_size)
     kv = KVCache(torch.full(shape, float("nan")))  # what nobody wrote must not be read
     done = [0] * len(prompts)
-    logits: list[list[torch.Tensor]] = [[] for _ in prompts]
+    states: list[list[torch.Tensor]] = [[] for _ in prompts]
     while any(count < len(prompt) for count, prompt in zip(done, prompts, strict=True)):
         # each sequence at its own pace, so that decode-like and prefill-like rows meet in one step
         wanted = [max(1, chunk - 3 * i) for i in range(len(prompts))]
@@ -65,10 +65,10 @@ def run(model: Model, prompts: list[torch.Tensor], positions: list[torch.Tensor]
         ids = torch.cat([prompts[i][r] for i, r in zip(on, rows, strict=True)])
         where = torch.cat([positions[i][:, r] for i, r in zip(on, rows, strict=True)], dim=1)
         hidden = model.decoder.forward(model.decoder.embed(ids), where, kv, batch)
-        for i, part in zip(on, model.decoder.logits(hidden).split([new[i] for i in on]), strict=True):
-            logits[i].append(part)
+        for i, part in zip(on, hidden.split([new[i] for i in on]), strict=True):
+            states[i].append(part)
             done[i] += len(part)
-    return [torch.cat(parts) for parts in logits]
+    return [model.decoder.logits(torch.cat(parts)) for parts in states]
 
 
 @pytest.mark.parametrize("chunk", [100, 7, 1])
