@@ -1,4 +1,4 @@
-"""Every failure as OpenAI's clients expect it: `{"error": {"message", "type", "param", "code"}}` and the right status."""
+"""Every failure as OpenAI's clients expect it: `{"error": {…}}` and the right status."""
 
 from __future__ import annotations
 

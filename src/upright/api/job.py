@@ -93,7 +93,7 @@ def make_job(
 ) -> Job:
     """Raises: BadRequest when a prompt and its answer do not fit, or a field is wrong."""
     seed = front.fresh_seed() if body.seed is None else body.seed
-    requests = []
+    requests: list[Request] = []
     for prompt in labels.prompts:
         limit = output_limit(prompt, max_tokens, front.max_model_len, param)
         params = sampling_params(front.context, body, limit, logprobs, seed)

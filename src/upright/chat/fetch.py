@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
 
 MOST_REDIRECTS = 5
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # how IPv6-only networks reach IPv4 (RFC 6052)
 REDIRECTS = {301, 302, 303, 307, 308}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -111,12 +112,12 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return False
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if int(address) >> 32 == 0x64FF9B << 72 or int(address) >> 32 == 0:  # NAT64, IPv4-compatible
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
-        if any(part is not None and not is_public(part) for part in inner):
+        if address in NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        tunnelled = [address.sixtofour, *(address.teredo or ())]
+        if any(part is not None and not is_public(part) for part in tunnelled):
             return False
     return address.is_global and not (
         address.is_private
