@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,12 @@ def make_directory(path: Path, template: str | None, **settings: Any) -> Path:
     return path
 
 
+@functools.cache
+def transformers_tokenizer(directory: Path) -> Any:
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(directory)
+
+
 def load(directory: Path) -> ChatTemplate:
     tokenizer = Tokenizer.load(directory)
     template = ChatTemplate.load(directory, tokenizer.settings, tokenizer.special_tokens)
@@ -73,9 +80,8 @@ def load(directory: Path) -> ChatTemplate:
     ],
 )
 def test_equal_to_transformers(qwen_tokenizer: Path, tmp_path: Path, template: str, options: dict[str, Any]) -> None:
-    transformers = pytest.importorskip("transformers")
     directory = qwen_tokenizer if template == "qwen" else make_directory(tmp_path / "model", template)
-    reference = transformers.AutoTokenizer.from_pretrained(directory)
+    reference = transformers_tokenizer(directory)
     known = ("add_generation_prompt", "continue_final_message", "tools")
     ours = TemplateOptions(
         **{name: value for name, value in options.items() if name in known},
@@ -87,10 +93,9 @@ def test_equal_to_transformers(qwen_tokenizer: Path, tmp_path: Path, template: s
 
 
 def test_images_equal_to_transformers(qwen_tokenizer: Path) -> None:
-    transformers = pytest.importorskip("transformers")
     parts = [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}, {"type": "image"}]
     sent = [part if part["type"] == "text" else {"type": "image_url", "image_url": {"url": "data:,"}} for part in parts]
-    reference = transformers.AutoTokenizer.from_pretrained(qwen_tokenizer)
+    reference = transformers_tokenizer(qwen_tokenizer)
     expected = reference.apply_chat_template(
         [*CHAT, {"role": "user", "content": parts}], tokenize=False, add_generation_prompt=True
     )
