@@ -1,0 +1,80 @@
+"""The same code on a GPU: decoder, towers and resizing against the CPU in float32, with dummy weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from upright.kernels.attention.batch import KVCache, make_batch
+from upright.models.image_pixels import resize
+from upright.models.loading import load_model
+from upright.models.model import Model
+from upright.models.model_config import (
+    DecoderConfig,
+    GenerationDefaults,
+    ImageProcessing,
+    ModelConfig,
+    RopeConfig,
+    VisionConfig,
+)
+from upright.models.mrope import ImageSpan, prompt_positions
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+GRIDS = [(4, 6), (18, 22), (2, 30)]
+TOWERS = {
+    "qwen2_vl": VisionConfig("qwen2_vl", 2, 160, 2, 320, 128, 14, 2, 2, 3),
+    "qwen2_5_vl": VisionConfig("qwen2_5_vl", 4, 160, 2, 256, 128, 14, 2, 2, 3, 112, (1, 3), 2),
+}
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of the largest value
+
+
+def load(kind: str, device: str, dtype: torch.dtype, attention: str) -> Model:
+    rope = RopeConfig("default", 1e6, (4, 6, 6))
+    decoder = DecoderConfig(128, 256, 3, 4, 2, 32, 1000, 1e-6, rope, True, False, False, True, 4096)
+    image = ImageProcessing(3136, 401408, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
+    config = ModelConfig("", decoder, TOWERS[kind], image, "float32", (), None, None, GenerationDefaults())
+    return load_model(Path(), config, dtype, torch.device(device), "dummy", attention=attention)
+
+
+def logits(model: Model, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Logits of a prompt in three chunks over scattered blocks, the rest of the cache NaN."""
+    device = model.device
+    kv = KVCache(torch.full((3, 9, 5, 2, 2, 32), float("nan"), dtype=model.dtype, device=device))
+    states = []
+    for start, end in ((0, 20), (20, 29), (29, 30)):
+        batch = make_batch([[7, 2, 0, 5, 8, 1]], [end - start], [end], 5, device)
+        hidden = model.decoder.embed(ids[start:end].to(device))
+        states.append(model.decoder.forward(hidden, positions[:, start:end].to(device), kv, batch))
+    return model.decoder.logits(torch.cat(states)).cpu()
+
+
+@pytest.mark.parametrize("kind", sorted(TOWERS))
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("attention", ["sdpa", "reference"])
+@torch.inference_mode()
+def test_a_gpu_computes_what_the_cpu_does(kind, dtype, attention):
+    torch.manual_seed(0)
+    here = load(kind, "cpu", torch.float32, attention)
+    there = load(kind, "cuda", dtype, attention)
+    for ours, theirs in ((here.decoder, there.decoder), (here.vision, there.vision)):
+        for part, other in zip(ours.parameters().values(), theirs.parameters().values(), strict=True):
+            other.copy_(part)
+    patches = torch.randn(sum(height * width for height, width in GRIDS), 1176)
+    ids, (positions, _) = torch.randint(0, 1000, (30,)), prompt_positions(30, [ImageSpan(3, 2, 4)])
+    for ours, theirs in (
+        (here.vision.encode(patches, GRIDS), there.vision.encode(patches.cuda(), GRIDS).cpu().float()),
+        (logits(here, ids, positions), logits(there, ids, positions)),
+    ):
+        assert (ours - theirs).abs().max() / ours.abs().max() < TOLERANCE[dtype]
+
+
+def test_resizing_differs_by_one_step_at_most():
+    pixels = torch.randint(0, 256, (640, 480, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    difference = (resize(pixels, 616, 476).int() - resize(pixels.cuda(), 616, 476).cpu().int()).abs()
+    assert difference.max() <= 1
