@@ -4,8 +4,11 @@
 Usage: cpu_serving.py [--engines upright,transformers,…] [--rounds 2] [--repeats 2] [--json FILE]
 
 First: `make rivals`, which sets the rivals up. Engines run one after another, in turns, with a pause between them;
-the best of all rounds counts, since other programs can only make an engine slower. Everything goes through HTTP but
-transformers, which has no server. The same for all: float32, threads, context, greedy, end-of-sequence ignored.
+the best of all rounds counts, since other programs can only make an engine slower. Before each start and each
+measurement it waits for other programs to be quiet, and keeps the share of the cores that they took.
+
+Everything goes through HTTP but transformers, which has no server. The same for all: float32, threads, context,
+greedy, end-of-sequence ignored.
 
 decode 1: one request of 128 tokens. decode 8: eight at once of 64 tokens each. Both are tokens a second from sending
 the request to having the whole answer. prefill: one prompt of about 1000 tokens and one token of answer, prompts
@@ -19,6 +22,7 @@ import json
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +33,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engines import ENGINES, SEQUENCES, Engine, Setting
+from quiet import wait_quiet
 
 ROOT = Path(__file__).resolve().parent.parent
 PREFILL_WORDS = 800  # about 1000 tokens
@@ -62,26 +67,29 @@ MEASURES: dict[str, Measure] = {"decode 1": decode_one, "decode 8": decode_eight
 Results = dict[str, dict[str, list[float]]]
 
 
-def measure(engine: Engine, repeats: int, seed: int) -> dict[str, list[float]]:
+def measure(engine: Engine, repeats: int, seed: int, patience: float) -> dict[str, list[float]]:
     rng = random.Random(seed)
     engine.complete(["Warm up:"], 8)
     engine.complete([f"Warm up {i}:" for i in range(SEQUENCES)], 4)
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for _ in range(repeats):
         for name, function in MEASURES.items():
+            others = wait_quiet(patience)
             found[name].append(function(engine, rng))
+            found.setdefault("others", []).append(round(others, 3))
     return found
 
 
-def run(names: list[str], setting: Setting, rounds: int, repeats: int, pause: float) -> Results:
-    results: Results = {name: {"start": []} | {measure: [] for measure in MEASURES} for name in names}
+def run(names: list[str], setting: Setting, rounds: int, repeats: int, pause: float, patience: float) -> Results:
+    results: Results = {name: {"start": [], "others": []} | {what: [] for what in MEASURES} for name in names}
     for turn in range(rounds):
         for name in names:
             engine = ENGINES[name](setting)
+            wait_quiet(patience)
             try:
                 with engine:
                     results[name]["start"].append(engine.start_seconds)
-                    for what, values in measure(engine, repeats, seed=turn).items():
+                    for what, values in measure(engine, repeats, turn, patience).items():
                         results[name][what] += values
             except (RuntimeError, OSError) as error:
                 print(f"{name}: {error}", file=sys.stderr)
@@ -93,7 +101,8 @@ def run(names: list[str], setting: Setting, rounds: int, repeats: int, pause: fl
 
 def best(results: Results) -> dict[str, dict[str, float]]:
     return {
-        name: {what: min(values) if what == "start" else max(values) for what, values in measures.items() if values}
+        name: {what: max(values) for what, values in measures.items() if values and what in MEASURES}
+        | {"start": min(measures["start"], default=float("nan"))}
         for name, measures in results.items()
     }
 
@@ -159,6 +168,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="starts of each engine")
     parser.add_argument("--repeats", type=int, default=2, help="measurements after each start")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two engines")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for other programs to be quiet")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     names = options.engines.split(",")
@@ -166,10 +176,11 @@ def main() -> None:
     if unknown:
         parser.error(f"unknown engine {unknown[0]!r}; there are {', '.join(ENGINES)}")
     prepare(options, names)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the engine is stopped too
     logs = Path(tempfile.mkdtemp(prefix="cpu_serving-"))
     print(f"logs: {logs}", file=sys.stderr)
     setting = Setting(options.model, options.gguf, options.rivals, options.threads, logs)
-    results = run(names, setting, options.rounds, options.repeats, options.pause)
+    results = run(names, setting, options.rounds, options.repeats, options.pause, options.patience)
     report = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "processor": processor(),
