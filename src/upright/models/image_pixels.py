@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from upright.models.image_grid import ImageGrid
 from upright.models.model_config import ImageProcessing, VisionConfig
+from upright.models.resample import resize_bicubic
 
 
 def image_patches(pixels: Tensor, grid: ImageGrid, vision: VisionConfig, processing: ImageProcessing) -> Tensor:
@@ -18,7 +18,7 @@ def image_patches(pixels: Tensor, grid: ImageGrid, vision: VisionConfig, process
     to each other: rows are ordered (merged row, merged column, row within, column within), and each holds its values
     as (channel, time, row, column); a still image is repeated over time.
     """
-    resized = resize(pixels, grid.height, grid.width)
+    resized = resize_bicubic(pixels, grid.height, grid.width)
     # (value / 255 - mean) / std as one multiplication and one addition
     device = pixels.device
     std = torch.tensor(processing.std, dtype=torch.float64)
@@ -31,26 +31,3 @@ def image_patches(pixels: Tensor, grid: ImageGrid, vision: VisionConfig, process
     ordered = split.permute(0, 3, 1, 4, 6, 2, 5).unsqueeze(5)  # rows, columns, merge, merge, channels, 1, patch, patch
     still = ordered.expand(-1, -1, -1, -1, -1, vision.temporal_patch_size, -1, -1)
     return still.reshape(grid.grid_height * grid.grid_width, channels * vision.temporal_patch_size * patch * patch)
-
-
-def resize(pixels: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic (a = -0.5) with antialiasing: uint8 [H, W, 3] to uint8 [height, width, 3].
-
-    Width first, rounded to uint8, then height. On the CPU this is torch's fixed-point routine, the one that the
-    processor calls through torchvision. Other devices have no uint8 kernel; there the same two passes run in float32
-    and differ by one step in 255 at most. Pillow 13 sometimes takes the height first, which is another image: on noise,
-    a few values in a hundred then differ by more than a step.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    planes = pixels.permute(2, 0, 1).unsqueeze(0)  # a channels-last view, no copy
-    if pixels.device.type == "cpu":
-        resized = _bicubic(planes, height, width)
-    else:
-        wide = _bicubic(planes.float(), pixels.shape[0], width).round_().clamp_(0, 255)
-        resized = _bicubic(wide, height, width).round_().clamp_(0, 255).to(torch.uint8)
-    return resized.squeeze(0).permute(1, 2, 0)
-
-
-def _bicubic(planes: Tensor, height: int, width: int) -> Tensor:
-    return functional.interpolate(planes, (height, width), mode="bicubic", align_corners=False, antialias=True)

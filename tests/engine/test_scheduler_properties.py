@@ -1,0 +1,179 @@
+"""Random arrivals, lengths, images, aborts and cache sizes: every sequence ends once, and nothing leaks."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from upright.engine.block_cache import BlockCache
+from upright.engine.encoder_cache import EncoderCache
+from upright.engine.scheduler import Scheduler, SchedulerLimits, Step
+from upright.engine.sequence import Sequence
+from upright.messages import Image, Request, SamplingParams
+
+END = 7  # an end-of-sequence token
+
+
+@dataclass(frozen=True)
+class World:
+    block_size: int
+    blocks: int
+    max_model_len: int
+    max_num_seqs: int
+    budget: int
+    encoder_capacity: int
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    block_size = draw(st.integers(1, 8))
+    max_model_len = draw(st.integers(8, 60))
+    least = -(-max_model_len // block_size)
+    sequences = draw(st.integers(1, 8))
+    return World(
+        block_size=block_size,
+        blocks=draw(st.integers(least, 3 * least)),
+        max_model_len=max_model_len,
+        max_num_seqs=sequences,
+        budget=draw(st.integers(sequences, 40)),
+        encoder_capacity=draw(st.integers(max_model_len, 2 * max_model_len)),
+    )
+
+
+def make_request(rng: random.Random, number: int, world: World) -> Request:
+    """A request that fits, of few different contents, so that prefixes and images are shared."""
+    length = rng.randint(1, world.max_model_len - 1)
+    content = rng.randint(0, 2)
+    prompt = [(content * 31 + at) % 5 for at in range(length)]
+    images, at = [], 0
+    while rng.random() < 0.5 and at < length:
+        start = rng.randint(at, length - 1)
+        tokens = rng.randint(1, length - start)
+        images.append(Image(b"", rng.randint(0, 3).to_bytes(16, "little"), start, 1, tokens, tokens))
+        at = start + tokens
+    # An image's key names its size too, so equal keys have equal token counts.
+    keyed = tuple(
+        Image(b"", image.key + bytes([image.tokens]), image.start, 1, image.tokens, image.tokens) for image in images
+    )
+    params = SamplingParams(seed=0, max_tokens=rng.randint(1, 30), end_token_ids=(END,), min_tokens=rng.randint(0, 3))
+    return Request(id=f"r{number}", prompt=prompt, params=params, images=keyed)
+
+
+def check_step(step: Step, scheduler: Scheduler, world: World, features: set[bytes]) -> None:
+    assert step.tokens <= world.budget
+    assert len({chunk.sequence.id for chunk in step.chunks}) == len(step.chunks), "a sequence has two chunks"
+    for encoding in step.encodings:
+        features.add(encoding.sequence.request.images[encoding.image].key)
+    for chunk in step.chunks:
+        sequence = chunk.sequence
+        assert chunk.length > 0 and chunk.start == sequence.computed
+        assert chunk.samples == (chunk.start + chunk.length == sequence.known)
+        assert len(sequence.blocks) * world.block_size >= chunk.start + chunk.length
+        for index in sequence.images_between(chunk.start, chunk.start + chunk.length):
+            assert sequence.request.images[index].key in features, "tokens over an image that was not encoded"
+
+
+@settings(max_examples=300, deadline=None)
+@given(worlds(), st.integers(0, 2**32 - 1))
+def test_every_sequence_ends_exactly_once(world: World, seed: int) -> None:
+    rng = random.Random(seed)
+    limits = SchedulerLimits(world.max_model_len, world.max_num_seqs, world.budget, world.budget)
+    scheduler = Scheduler(limits, BlockCache(world.blocks, world.block_size), EncoderCache(world.encoder_capacity))
+    to_come = [make_request(rng, number, world) for number in range(rng.randint(1, 15))]
+    alive: dict[str, Request] = {}
+    ended: set[str] = set()
+    features: set[bytes] = set()
+    steps = 0
+    while to_come or alive:
+        steps += 1
+        assert steps < 20_000, "no progress"
+        while to_come and (not alive or rng.random() < 0.4):
+            request = to_come.pop()
+            alive[request.id] = request
+            scheduler.add(Sequence(request, world.block_size))
+        if rng.random() < 0.03:
+            gone = rng.choice(sorted(alive))
+            assert scheduler.abort(gone) is not None
+            del alive[gone]
+            ended.add(gone)
+        step = scheduler.schedule()
+        features -= set(scheduler.encoder.take_evicted())
+        check_step(step, scheduler, world, features)
+        assert step.chunks or not alive or step.encodings, "work is left, and the step is empty"
+        during = None
+        if alive and rng.random() < 0.05:  # a client leaves while the step runs
+            during = rng.choice(sorted(alive))
+            scheduler.abort(during)
+            del alive[during]
+            ended.add(during)
+        tokens = [END if rng.random() < 0.05 else rng.randint(0, 4) for chunk in step.chunks if chunk.samples]
+        for sampled in scheduler.complete(step, tokens):
+            sequence = sampled.sequence
+            assert sequence.id in alive and sequence.id not in ended and sequence.id != during
+            assert sampled.token == tokens[sampled.index] == sequence.output[-1]
+            if sampled.finish is not None:
+                params = sequence.request.params
+                if sampled.finish == "stop":
+                    assert sampled.token == END and len(sequence.output) > params.min_tokens
+                else:
+                    assert len(sequence.output) == params.max_tokens or sequence.known == world.max_model_len
+                del alive[sequence.id]
+                ended.add(sequence.id)
+        scheduler.check()
+    assert scheduler.blocks.held == 0 and not scheduler.has_work
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 2**32 - 1))
+def test_block_cache_alone(total: int, seed: int) -> None:
+    rng = random.Random(seed)
+    cache = BlockCache(total, 4)
+    tables: list[list[int]] = []
+    for _ in range(200):
+        match rng.choice(["allocate", "match", "publish", "release"]):
+            case "allocate":
+                count = rng.randint(1, total)
+                before = cache.available
+                taken = cache.allocate(count)
+                assert (taken is None) == (count > before)
+                if taken is not None:
+                    tables.append(taken)
+            case "match":
+                found = cache.match(lambda index: bytes([index]), rng.randint(0, 5))
+                if found:
+                    cache.hold(found)
+                    tables.append(found)
+            case "publish" if tables:
+                for index, block in enumerate(rng.choice(tables)):
+                    cache.publish(block, bytes([index]))
+            case "release" if tables:
+                cache.release(tables.pop(rng.randrange(len(tables))))
+        cache.check(tables)
+    for table in tables:
+        cache.release(table)
+    cache.check([])
+
+
+def test_check_finds_a_lost_block() -> None:
+    cache = BlockCache(4, 16)
+    cache.allocate(1)
+    try:
+        cache.check([])
+    except AssertionError as error:
+        assert "block tables" in str(error)
+    else:
+        raise AssertionError("a hold without an owner went unnoticed")
+
+
+def test_a_leaf_is_evicted_before_its_parent() -> None:
+    cache = BlockCache(3, 1)
+    table = cache.allocate(3)
+    assert table is not None
+    for index, block in enumerate(table):
+        cache.publish(block, bytes([index]))
+    cache.release(table)
+    cache.allocate(1)
+    assert cache.match(lambda index: bytes([index]), 3) == table[:2]
