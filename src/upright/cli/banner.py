@@ -53,7 +53,8 @@ class LoadingDisplay:
 
     def close(self) -> None:
         """Take the bars away; what is shown after this is only logged."""
-        self._progress.stop()
+        if self._console.is_terminal:  # elsewhere it would leave an empty line
+            self._progress.stop()
 
     def show(self, loading: Loading) -> None:
         text = STAGES.get(loading.stage, loading.stage)

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed under a request
 GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request has ended
+LOG_WIDTH = 200
 EXIT_USAGE = 2
 EXIT_FAILED = 1
 
@@ -70,11 +71,20 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
 
     from upright.cli.banner import LoadingDisplay, banner
     from upright.cli.signals import StopSignals, unless
+    from upright.plan.source import DownloadStopped
 
     console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # a log file has no edge to break lines at
     signals = StopSignals()
     with LoadingDisplay(console) as display:
-        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, display.show))
+
+        def show(loading: Loading) -> None:
+            if signals.stop.is_set():
+                raise DownloadStopped  # the thread that downloads would be waited for
+            display.show(loading)
+
+        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, show))
         if prepared is None:
             return 0
         from upright.supervise.supervisor import Supervisor

@@ -90,6 +90,7 @@ def main() -> None:
 
 def serve(core: EngineCore, link: Link) -> None:
     """Compute until the front says stop."""
+    told_idle = True
     while True:
         if not core.has_work:
             wait_ms = int(IDLE_CHECK_SECONDS * 1000)
@@ -110,7 +111,11 @@ def serve(core: EngineCore, link: Link) -> None:
             outputs = core.step()
             if outputs or not core.has_work:
                 link.send(StepDone(outputs, core.stats()))
+            told_idle = not core.has_work
         else:
+            if not told_idle:  # the last of the work was aborted, and no step will tell what that has freed
+                link.send(StepDone([], core.stats()))
+                told_idle = True
             core.scheduler.check()
 
 

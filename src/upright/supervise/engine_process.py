@@ -6,9 +6,11 @@ import asyncio
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -21,15 +23,21 @@ from upright.messages import EngineOptions, FromEngine, Launch, ToEngine
 
 log = logging.getLogger(__name__)
 
+COMMAND = (sys.executable, "-m", "upright.engine")
 KEPT_LINES = 100  # of the engine's log, for the report of its death
+LAST_WORDS_MS = 20  # of silence after an engine's end, until nothing more of it can be on its way
+MAX_SOCKET_PATH = 80  # bytes; the kernel allows 107 for the whole address
 
 
 class EngineProcess:
     """A running engine and the front's end of its socket. Belongs to the event loop that started it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, socket: zmq.asyncio.Socket, life: int) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, socket: zmq.asyncio.Socket, life: int, directory: Path
+    ) -> None:
         self._process = process
         self._socket = socket
+        self._directory: Path | None = directory  # holds the socket's name until the engine has connected
         self._life = life  # write end of the pipe whose closing ends the engine
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
@@ -37,10 +45,9 @@ class EngineProcess:
         self._relay = asyncio.create_task(self._relay_log(), name="engine-log")
 
     @classmethod
-    async def start(
-        cls, options: EngineOptions, context: zmq.asyncio.Context, directory: Path, log_level: str
-    ) -> EngineProcess:
-        """Start a process for `options`; `directory` is private to this user and holds the socket."""
+    async def start(cls, options: EngineOptions, context: zmq.asyncio.Context, log_level: str) -> EngineProcess:
+        """Start a process for `options`."""
+        directory = private_directory()
         address = f"ipc://{directory}/{secrets.token_hex(8)}"
         socket = context.socket(zmq.DEALER)
         socket.setsockopt(zmq.SNDHWM, 0)
@@ -50,13 +57,14 @@ class EngineProcess:
         life_read, life_write = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "upright.engine",
+                *COMMAND,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 pass_fds=(life_read,), start_new_session=True, env=_environment(options),
             )  # fmt: skip
         except BaseException:
             os.close(life_write)
             socket.close()
+            shutil.rmtree(directory, ignore_errors=True)
             raise
         finally:
             os.close(life_read)
@@ -64,7 +72,7 @@ class EngineProcess:
         assert process.stdin is not None
         process.stdin.write(msgspec.msgpack.encode(launch))
         process.stdin.close()
-        return cls(process, socket, life_write)
+        return cls(process, socket, life_write, directory)
 
     @property
     def pid(self) -> int:
@@ -79,9 +87,7 @@ class EngineProcess:
         reader = asyncio.create_task(self._read(handle), name="engine-messages")
         try:
             code = await self._process.wait()
-            # What the engine sent before it ended is still to be read: tokens that exist need not be lost.
-            while await self._socket.poll(0):
-                handle(self._decoder.decode(await self._socket.recv()))
+            await self._last_words(reader)
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
@@ -96,11 +102,31 @@ class EngineProcess:
             log.debug("engine %d has ended already", self._process.pid)
 
     async def _read(self, handle: Callable[[FromEngine], None]) -> None:
+        try:
+            while True:
+                content = await self._socket.recv()
+                self._forget_address()
+                handle(self._decoder.decode(content))
+        except Exception:
+            log.exception("engine %d sent what the front cannot handle; ending it", self.pid)
+            self.kill()
+
+    async def _last_words(self, reader: asyncio.Task[None]) -> None:
+        """Let `reader` take what the engine sent before it ended: tokens that exist need not be lost."""
         while True:
-            handle(self._decoder.decode(await self._socket.recv()))
+            if reader.done() or not await self._socket.poll(LAST_WORDS_MS):
+                return
+            await asyncio.sleep(0)
+
+    def _forget_address(self) -> None:
+        """Remove the socket's name. Once both ends are connected nobody needs it, and a killed front leaves none."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
 
     async def _release(self) -> None:
         self._socket.close()
+        self._forget_address()
         os.close(self._life)
         await self._relay
 
@@ -117,6 +143,15 @@ class EngineProcess:
             text = line.decode(errors="replace").rstrip("\n")
             self.last_lines.append(text)
             sys.stderr.write(text + "\n")
+
+
+def private_directory() -> Path:
+    """A directory that only this user may enter, with a path short enough for a socket's address."""
+    directory = Path(tempfile.mkdtemp(prefix="upright-"))
+    if len(str(directory)) > MAX_SOCKET_PATH:
+        directory.rmdir()
+        directory = Path(tempfile.mkdtemp(prefix="upright-", dir="/tmp"))
+    return directory
 
 
 def describe_exit(code: int) -> str:

@@ -39,7 +39,7 @@ class EngineService(Protocol):
 
     @property
     def stats(self) -> EngineStats | None:
-        """The newest step's gauges and counters; None before the first step."""
+        """The newest step's gauges and counters; None before the engine's first step."""
         ...
 
     @property

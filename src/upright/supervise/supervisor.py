@@ -5,11 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import zmq.asyncio
 
@@ -35,7 +32,6 @@ log = logging.getLogger(__name__)
 
 FIRST_LOAD_GUESS = 10.0  # seconds, until a load has been measured
 STOP_GRACE = 5.0  # seconds that an engine gets to leave by itself
-MAX_SOCKET_PATH = 80  # bytes; the kernel allows 107 for the whole address
 
 
 class Supervisor:
@@ -54,7 +50,6 @@ class Supervisor:
         self._on_loading = on_loading
         self._journal = Journal()
         self._context = zmq.asyncio.Context()
-        self._directory = _private_directory()
         self._engine: EngineProcess | None = None
         self._watch: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # the first engine serves, or there will be none
@@ -159,7 +154,6 @@ class Supervisor:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         self._context.destroy(linger=0)
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     async def _keep_alive(self) -> None:
         """Run engines one after the other until told to stop, or until the policy gives up."""
@@ -167,14 +161,21 @@ class Supervisor:
         while self._state not in ("draining", "failed"):
             self._refused = None
             self._launched_at = time.monotonic()
-            self._engine = await EngineProcess.start(self._options, self._context, self._directory, self._log_level)
-            exit_description = await self._engine.listen(self._handle)
-            served, self._ready = self._ready is not None, None
-            self._engine = None
+            exit_description = await self._run_engine()
+            served = self._ready is not None
+            self._engine = self._ready = self._stats = None
             if self._state == "draining":
                 self._lose_all(f"the server is shutting down, and its engine has ended ({exit_description})")
                 return
             history = await self._after_end(history, served, exit_description)
+
+    async def _run_engine(self) -> str:
+        """Start an engine and listen to it until it ends. Returns how it ended."""
+        try:
+            self._engine = await EngineProcess.start(self._options, self._context, self._log_level)
+        except OSError as error:  # out of processes, memory or files: that may pass
+            return f"it could not be started: {error}"
+        return await self._engine.listen(self._handle)
 
     async def _after_end(self, history: History, served: bool, exit_description: str) -> History:
         self.deaths += 1
@@ -229,12 +230,3 @@ class Supervisor:
             "failed": f"no engine can be started: {self._failure}",
             "ready": "ready",
         }[self._state]
-
-
-def _private_directory() -> Path:
-    """A directory that only this user may enter, with a path short enough for a socket's address."""
-    directory = Path(tempfile.mkdtemp(prefix="upright-"))
-    if len(str(directory)) > MAX_SOCKET_PATH:
-        directory.rmdir()
-        directory = Path(tempfile.mkdtemp(prefix="upright-", dir="/tmp"))
-    return directory
