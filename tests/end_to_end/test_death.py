@@ -1,0 +1,115 @@
+"""Engines and fronts that are really killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from running import Clients, RunningServer, eventually, processes
+
+LONG = 4000  # tokens; far more than an engine makes before it is killed
+
+
+class Watch:
+    """Asks for /live and /health without a pause while something happens."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self.live: set[int] = set()
+        self.health: list[int] = []
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._over.wait(0.01):
+            self.live.add(self._server.http.get("/live").status_code)
+            self.health.append(self._server.health())
+
+
+@pytest.fixture(scope="module")
+def mortal(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose engines are killed again and again."""
+    running = RunningServer(model, tmp_path_factory.mktemp("mortal"), "--max-model-len", "4096", "--max-num-seqs", "8")
+    try:
+        yield running.wait_until_ready()
+    finally:
+        running.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV], ids=lambda number: number.name)
+def test_an_engine_dies_with_requests_on_board(mortal: RunningServer, number: signal.Signals) -> None:
+    answer = mortal.complete()
+    engine = mortal.engine_pid
+    assert engine is not None
+    with Watch(mortal) as watch, Clients(mortal) as clients:
+        plain = [clients.post(mortal.completion(LONG)), clients.post(mortal.completion(LONG, n=2))]
+        streams = [clients.stream(mortal.completion(LONG, n=n)) for n in (1, 1, 2)]
+        eventually(lambda: mortal.metrics()["num_requests_running"] == 7, "all of them run")
+
+        os.kill(engine, number)
+
+        for stream in (future.result() for future in streams):
+            assert stream.status == 200
+            assert len(stream.events) > 1, "what was made before is the client's"
+            assert stream.error is not None
+            assert stream.error["code"] == "engine_gone"
+            assert number.name in stream.error["message"]
+            assert not stream.done
+        for response in (future.result() for future in plain):
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) >= 1
+            assert response.json()["error"]["code"] == "engine_gone"
+        eventually(lambda: mortal.health() == 200, "another engine serves")
+        eventually(lambda: watch.health[-1] == 200, "the watch has seen it")
+
+    assert watch.live == {200}
+    assert 503 in watch.health
+    assert mortal.engine_pid not in (None, engine)
+    assert mortal.metrics()["engine_ready"] == 1
+    assert mortal.metrics().get("num_requests_running", 0) == 0
+    assert mortal.complete() == answer
+    assert mortal.is_idle()
+    assert f"killed by {number.name}" in mortal.log
+
+
+def test_requests_to_a_server_without_an_engine(mortal: RunningServer) -> None:
+    engine = mortal.engine_pid
+    assert engine is not None
+    os.kill(engine, signal.SIGKILL)
+    eventually(lambda: mortal.health() == 503, "the death is noticed")
+    turned_away = mortal.http.post("/v1/completions", json=mortal.completion(4))
+    assert turned_away.status_code == 503
+    assert int(turned_away.headers["retry-after"]) >= 1
+    eventually(lambda: mortal.health() == 200, "another engine serves")
+    assert mortal.complete(4)
+
+
+def test_the_front_is_killed(start: Callable[..., RunningServer]) -> None:
+    server = start().wait_until_ready()
+    assert server.engine_pid is not None
+    with Clients(server) as clients:
+        cut = clients.post(server.completion(LONG))
+        eventually(lambda: server.metrics().get("num_requests_running") == 1, "the request runs")
+        server.signal(signal.SIGKILL)
+        assert cut.exception() is not None
+    eventually(lambda: not processes(server.mark), "the engine has gone with the front")
+    assert server.wait() == -signal.SIGKILL
+    assert server.left_behind() == []
+    # Whoever starts the next server gets the port: the engine has not kept it open.
+    address = urlsplit(server.url)
+    with socket.create_server((str(address.hostname), address.port or 0)):
+        pass
