@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from upright.messages import Image, RequestFault
-from upright.models.image_pixels import resize
+from upright.models.resample import resize_bicubic
 
 
 class ImageFault(Exception):
@@ -38,4 +38,4 @@ def decode_image(image: Image, number: int, patch_size: int) -> Tensor:
                 pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     except Exception as error:
         raise ImageFault(f"image {number} cannot be decoded, its file is damaged or cut off: {error}") from error
-    return resize(torch.from_numpy(pixels), image.grid_height * patch_size, image.grid_width * patch_size)
+    return resize_bicubic(torch.from_numpy(pixels), image.grid_height * patch_size, image.grid_width * patch_size)

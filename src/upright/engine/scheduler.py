@@ -143,7 +143,7 @@ class Scheduler:
         return step
 
     def complete(self, step: Step, tokens: list[int]) -> list[Sampled]:
-        """Take a step's sampled tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over."""
+        """Take a step's tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over."""
         results = []
         index = -1
         for chunk in step.chunks:

@@ -13,6 +13,7 @@ from upright.engine.core import EngineCore
 from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache, block_bytes
+from upright.kernels.native.decoder import MAX_ROWS
 from upright.messages import AttentionChoice, EngineOptions, Loading, MemoryPart, Ready, Request, SamplingParams
 from upright.models.loading import load_model
 from upright.models.model import Model
@@ -160,9 +161,16 @@ def _activation_bytes(model: Model, options: EngineOptions) -> int | None:
 
 def _choices(model: Model) -> list[AttentionChoice]:
     uses = [("decoder", model.decoder_attention), ("vision", model.vision_attention)]
-    return [
+    choices = [
         AttentionChoice(use, choice.candidate.name, dict(choice.declined)) for use, choice in uses if choice is not None
     ]
+    if model.native_declined is None:
+        choices.insert(0, AttentionChoice(f"decoder, up to {MAX_ROWS} tokens a step", "native", {}))
+    elif model.device.type == "cpu":
+        choices[0] = AttentionChoice(
+            "decoder", choices[0].name, {"native": model.native_declined} | choices[0].declined
+        )
+    return choices
 
 
 def _cpu_name() -> str:

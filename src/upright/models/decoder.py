@@ -13,6 +13,7 @@ from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.kv_store import store
 from upright.kernels.linear import linear
+from upright.kernels.native.decoder import MAX_ROWS, NativeDecoder, NativeShape
 from upright.kernels.normalise import rms_norm
 from upright.kernels.rotary import rotate_
 from upright.models.model_config import DecoderConfig
@@ -47,6 +48,7 @@ class Decoder:
         self.head = self.embedding if config.tied_embeddings else torch.empty_like(self.embedding)
         self.final_norm = torch.empty(config.hidden_size, dtype=dtype, device=device)
         self.layers = tuple(_empty_layer(config, dtype, device) for _ in range(config.layers))
+        self.native: NativeDecoder | None = None
         self.frequencies = inverse_frequencies(config.rope, config.head_size).to(device)
         sections = config.rope.sections
         self.axes = None if sections is None else section_axes(sections).to(device)
@@ -65,6 +67,8 @@ class Decoder:
         heads, kv_heads, size = config.heads, config.kv_heads, config.head_size
         scale = size**-0.5
         turn = rotation(positions, self.frequencies, self.axes, hidden.dtype)
+        if self.native is not None and hidden.shape[0] <= MAX_ROWS:
+            return self.native.forward(hidden, turn, kv, batch)
         attend = self.attention.paged
         for layer, cache in zip(self.layers, kv.layers, strict=True):
             normed = rms_norm(hidden, layer.input_norm, config.rms_norm_eps)
@@ -80,7 +84,18 @@ class Decoder:
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits float32 [N, vocabulary] of final hidden states [N, hidden]."""
+        if self.native is not None and rows.shape[0] <= MAX_ROWS:
+            return self.native.linear(rows, self.head)
         return linear(rows, self.head).float()
+
+    def use_native(self) -> None:
+        """Let C serve small steps from now on. Raises: NativeUnavailable with the reason why it cannot."""
+        config = self.config
+        shape = NativeShape(
+            config.hidden_size, config.intermediate_size, config.heads, config.kv_heads, config.head_size,
+            config.rms_norm_eps,
+        )  # fmt: skip
+        self.native = NativeDecoder(shape, self.layers, self.final_norm)
 
     def parameters(self) -> dict[str, Tensor]:
         """Where each tensor of a checkpoint goes: its name without the model's prefix → the part of a weight."""

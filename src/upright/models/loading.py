@@ -14,6 +14,7 @@ from torch import Tensor
 
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
+from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder
 from upright.models.model import Model
 from upright.models.model_config import ModelConfig
@@ -71,16 +72,29 @@ def load_model(
             fill_with_dummies(parameters, seed, progress)
         else:
             fill_from_files(parameters, weight_files(directory), progress)
+    native_declined = _use_native(decoder, attention)
     return Model(
         config=config,
         decoder=decoder,
         vision=vision,
         decoder_attention=decoder_attention,
         vision_attention=vision_attention,
+        native_declined=native_declined,
         dtype=dtype,
         device=device,
         weight_bytes=sum(part.nbytes for part in parameters.values()),
     )
+
+
+def _use_native(decoder: Decoder, attention: str | None) -> str | None:
+    """Switch the C layers on; returns why they do not serve, None when they do."""
+    if attention is not None:
+        return f"attention {attention} is forced"
+    try:
+        decoder.use_native()
+    except NativeUnavailable as error:
+        return str(error)
+    return None
 
 
 def weight_files(directory: Path) -> list[Path]:

@@ -19,6 +19,7 @@ class Model:
     vision: VisionTower | None
     decoder_attention: Choice
     vision_attention: Choice | None
+    native_declined: str | None  # why C does not serve the decoder's small steps; None when it does
     dtype: torch.dtype
     device: torch.device
     weight_bytes: int

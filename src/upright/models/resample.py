@@ -1,8 +1,8 @@
 """Pillow's bicubic resize with torch ops, to the last bit.
 
-Image processors that resize with Pillow set the pixels that a model was trained on. torch's own uint8 routine keeps
-fewer bits of each weight and differs by one or two steps in 255 here and there. The arithmetic here is Pillow's: weights
-in fixed point with 22 bits, rows first, each pass rounded and clipped to 8 bits.
+The reference image processor resizes with Pillow. torch's own uint8 routine keeps fewer bits of each weight and differs
+by one or two steps in 255 here and there. The arithmetic here is Pillow's: weights in fixed point with 22 bits, one
+axis after the other, each pass rounded and clipped to 8 bits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ SHARPNESS = -0.5  # the cubic's free parameter (Keys, 1981)
 
 def resize_bicubic(pixels: Tensor, height: int, width: int) -> Tensor:
     """uint8 [H, W, C] to uint8 [height, width, C], on the device of `pixels`; `pixels` itself if it has that size."""
-    # Each pass rounds, so their order shows. Height goes first where it shrinks by more than twice what width does, as in
-    # Pillow 13; earlier versions always began with the width.
+    # Each pass rounds, so their order shows. Height goes first where it loses more than twice the pixels that width
+    # loses, as in Pillow 13; earlier versions always began with the width.
     lost_rows, lost_columns = pixels.shape[0] - height, pixels.shape[1] - width
     if lost_rows > 0 and lost_rows > 2 * lost_columns:
         pixels = _resample_rows(pixels, height)

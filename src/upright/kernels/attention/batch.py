@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -88,8 +90,15 @@ class KVCache:
         cls, layers: int, blocks: int, block_size: int, kv_heads: int, head_size: int, dtype: torch.dtype,
         device: torch.device | str,
     ) -> KVCache:  # fmt: skip
-        """A cache of zeros. Candidates never read a slot past a sequence's context, so the contents do not matter."""
-        return cls(torch.zeros(layers, blocks, block_size, 2, kv_heads, head_size, dtype=dtype, device=device))
+        """A cache of zeros. Candidates never read a slot past a sequence's context, so the contents do not matter.
+
+        On a CPU it takes memory only as it fills: its pages are the kernel's, zeroed when they are first written.
+        """
+        shape = (layers, blocks, block_size, 2, kv_heads, head_size)
+        if torch.device(device).type == "cpu":
+            pages = numpy.zeros(math.prod(shape) * dtype.itemsize, dtype=numpy.uint8)
+            return cls(torch.from_numpy(pages).view(dtype).view(shape))
+        return cls(torch.zeros(shape, dtype=dtype, device=device))
 
     @property
     def blocks(self) -> int:
