@@ -62,7 +62,18 @@ class RunningServer:
         self.log_file = directory / "log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [UPRIGHT, "serve", str(model), "--port", "0", "--served-model-name", "tiny", "--threads", "1", *options],
+                [
+                    UPRIGHT,
+                    "serve",
+                    str(model),
+                    "--port",
+                    "0",
+                    "--served-model-name",
+                    "tiny",
+                    "--threads",
+                    "1",
+                    *options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -84,6 +84,7 @@ def test_an_engine_dies_with_requests_on_board(mortal: RunningServer, number: si
     assert mortal.complete() == answer
     assert mortal.is_idle()
     assert f"killed by {number.name}" in mortal.log
+    assert "Traceback" not in mortal.log
 
 
 def test_requests_to_a_server_without_an_engine(mortal: RunningServer) -> None:

@@ -85,7 +85,7 @@ def banner(ready: Ready, plan: Plan, context: ChatContext, address: str, seconds
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("model", f"{', '.join(context.names)} ({context.model.architecture})")
-    threads = f", {ready.threads} threads" if ready.device == "cpu" else ""
+    threads = f", {ready.threads} thread{'s' if ready.threads > 1 else ''}" if ready.device == "cpu" else ""
     table.add_row("device", f"{ready.device}: {ready.device_name}{threads}")
     table.add_row("dtype", ready.dtype)
     for choice in ready.attention:
