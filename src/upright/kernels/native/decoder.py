@@ -135,8 +135,9 @@ class NativeDecoder:
         cosine, sine = rotation.cosine.contiguous(), rotation.sine.contiguous()
         step = _Step(
             rows, self._normed.shape[0], tables.shape[1], most_pieces, cosine.data_ptr(), sine.data_ptr(),
-            batch.slot_mapping.data_ptr(), tables.data_ptr(), contexts.data_ptr(), states.data_ptr(), self._qkv.data_ptr(),
-            self._attended.data_ptr(), self._activated.data_ptr(), self._normed.data_ptr(), self._pieces.data_ptr(),
+            batch.slot_mapping.data_ptr(), tables.data_ptr(), contexts.data_ptr(), states.data_ptr(),
+            self._qkv.data_ptr(), self._attended.data_ptr(), self._activated.data_ptr(), self._normed.data_ptr(),
+            self._pieces.data_ptr(),
         )  # fmt: skip
         self._forward(self._decoder, step)
         return states
