@@ -80,8 +80,8 @@ class EngineProcess:
 
     def send(self, message: ToEngine) -> None:
         """Queue a message; it never blocks, and to an engine that has gone or is not there yet it goes nowhere."""
-        sent = self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK)
-        if sent.exception() is not None:  # done already, in one way or the other
+        sent = asyncio.ensure_future(self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK))
+        if sent.exception() is not None:  # with NOBLOCK it is done already, in one way or the other
             log.debug("engine %d is not connected; %s went nowhere", self.pid, type(message).__name__)
 
     async def listen(self, handle: Callable[[FromEngine], None]) -> str:
