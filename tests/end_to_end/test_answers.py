@@ -134,7 +134,7 @@ def test_a_seeded_answer_is_the_same_alone_and_in_company(server: RunningServer)
     alone = chat(server, **SEEDED)["choices"][0]["message"]["content"]
     with Clients(server) as clients:
         others = [
-            clients.post(server.completion(100, f"Story {n}:", temperature=float(n == 0), seed=n)) for n in range(8)
+            clients.post(server.completion(60, f"Story {n}:", temperature=float(n == 0), seed=n)) for n in range(8)
         ]
         eventually(lambda: server.metrics()["num_requests_running"] == 8, "eight others run")
         together = chat(server, **SEEDED)["choices"][0]["message"]["content"]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from running import Clients, RunningServer, eventually
+
+from tests.plan import stand_in_hub
 
 LONG = 4000  # tokens; never finished within these tests
 
@@ -19,8 +24,8 @@ def test_requests_in_flight_are_finished(
     server = start().wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
-        stream = clients.stream(server.completion(150))
-        plain = clients.post(server.completion(150))
+        stream = clients.stream(server.completion(120))
+        plain = clients.post(server.completion(120))
         eventually(lambda: server.metrics()["num_requests_running"] == 2, "both run")
 
         server.signal(number, group)
@@ -78,3 +83,41 @@ def test_a_stop_while_the_model_loads(start: Callable[..., RunningServer]) -> No
     assert server.left_behind() == []
     assert "Traceback" not in server.log
     assert " is ready" not in server.log
+
+
+def test_a_stop_while_the_model_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while the hub keeps silent in the middle of a file."""
+    over = threading.Event()
+    whole_file = stand_in_hub.Handler.file
+
+    def half_a_file(handler: Any, identity: str, revision: str, path: str) -> None:
+        if path == "model.safetensors" and handler.command == "GET":
+            handler.send_response(200)
+            handler.send_header("ETag", '"1"')
+            handler.send_header("X-Repo-Commit", revision)
+            handler.send_header("Content-Length", "1000")
+            handler.end_headers()
+            handler.wfile.write(bytes(500))
+            over.wait()
+            handler.close_connection = True
+        else:
+            whole_file(handler, identity, revision, path)
+
+    monkeypatch.setattr(stand_in_hub.Handler, "file", half_a_file)
+    commit = "1" * 40
+    files = {"config.json": b"{}", "model.safetensors": bytes(1000)}
+    repository = stand_in_hub.Repository({"main": commit, commit: commit}, {commit: files})
+    with stand_in_hub.StandInHub({"owner/model": repository}) as hub:
+        server = RunningServer(
+            Path("owner/model"), tmp_path, HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "hub"), HF_HUB_OFFLINE="0"
+        )
+        try:
+            eventually(lambda: hub.downloads("model.safetensors"), "the weights are being downloaded")
+            server.signal(signal.SIGINT, group=True)
+            assert server.wait() == 0
+            assert server.left_behind() == []
+            assert "Traceback" not in server.log
+            assert "what has been downloaded is kept" in server.log
+        finally:
+            over.set()
+            server.end()

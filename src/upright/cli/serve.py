@@ -71,22 +71,19 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
 
     from upright.cli.banner import LoadingDisplay, banner
     from upright.cli.signals import StopSignals, unless
-    from upright.plan.source import DownloadStopped
 
     console = Console(stderr=True)
     if not console.is_terminal:
         console.width = LOG_WIDTH  # a log file has no edge to break lines at
     signals = StopSignals()
     with LoadingDisplay(console) as display:
-
-        def show(loading: Loading) -> None:
-            if signals.stop.is_set():
-                raise DownloadStopped  # the thread that downloads would be waited for
-            display.show(loading)
-
-        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, show))
+        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, display.show))
         if prepared is None:
-            return 0
+            display.close()
+            log.info("stopped before anything was started; what has been downloaded is kept")
+            # No engine is there to be ended, and the threads of a download would be waited for, network and all.
+            logging.shutdown()
+            os._exit(0)
         from upright.supervise.supervisor import Supervisor
 
         supervisor = Supervisor(prepared.plan.options, config.max_queue, config.log_level, display.show)
