@@ -76,8 +76,16 @@ def test_on_a_terminal_progress_is_a_bar(caplog: pytest.LogCaptureFixture) -> No
     with caplog.at_level(logging.INFO), LoadingDisplay(console) as display:
         display.show(Loading("weights", 1, 2))
         display.show(Loading("first step", 0, 0))
-    assert "running the first step" in out.getvalue()
-    assert caplog.records == []
+        assert caplog.records == []
+        display.close()
+        shown = out.getvalue()
+        for _ in range(2):  # two engines, each after a death
+            display.show(Loading("importing", 0, 0))
+            display.show(Loading("memory", 0, 0))
+    assert "running the first step" in shown
+    assert out.getvalue() == shown, "no bar comes back once the banner is there"
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == ["starting the engine", "setting up the KV cache"] * 2
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ def test_an_engine_dies_with_requests_on_board(mortal: RunningServer, number: si
     assert mortal.metrics().get("num_requests_running", 0) == 0
     assert mortal.complete() == answer
     assert mortal.is_idle()
-    assert f"killed by {number.name}" in mortal.log
+    assert f"the engine has ended (killed by {number.name}), requests lost: 7; starting another now" in mortal.log
+    assert "an engine serves again" in mortal.log
     assert "Traceback" not in mortal.log
 
 

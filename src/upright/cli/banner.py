@@ -6,7 +6,7 @@ import logging
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from upright import __version__
@@ -20,9 +20,10 @@ log = logging.getLogger(__name__)
 
 LOGGED_SHARE = 0.25  # without a terminal, progress is a log line at every quarter
 
+FIRST_STAGE = "importing"  # of an engine
 STAGES = {
     "download": "downloading the model",
-    "importing": "starting the engine",
+    FIRST_STAGE: "starting the engine",
     "weights": "loading weights",
     "memory": "setting up the KV cache",
     "first step": "running the first step",
@@ -35,14 +36,15 @@ class LoadingDisplay:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description:<26}"), BarColumn(), DownloadColumn(), TimeElapsedColumn(), console=console,
-            transient=True,
+            TextColumn("{task.description:<26}"), BarColumn(), TextColumn("{task.fields[amount]}"), TimeElapsedColumn(),
+            console=console, transient=True,
         )  # fmt: skip
+        self._bars = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._logged: dict[str, float] = {}
 
     def __enter__(self) -> LoadingDisplay:
-        if self._console.is_terminal:
+        if self._bars:
             self._progress.start()
         return self
 
@@ -53,29 +55,33 @@ class LoadingDisplay:
 
     def close(self) -> None:
         """Take the bars away; what is shown after this is only logged."""
-        if self._console.is_terminal:  # elsewhere it would leave an empty line
+        if self._bars:  # elsewhere it would leave an empty line
             self._progress.stop()
+            self._bars = False
 
     def show(self, loading: Loading) -> None:
         text = STAGES.get(loading.stage, loading.stage)
-        if not self._console.is_terminal:
-            self._log(loading, text)
+        amount = f"{gib(loading.done)} of {gib(loading.total)}" if loading.total else ""
+        if not self._bars:
+            self._log(loading, f"{text}: {amount}" if amount else text)
             return
         if loading.stage not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
-            self._tasks[loading.stage] = self._progress.add_task(text, total=loading.total or None)
-        self._progress.update(self._tasks[loading.stage], completed=loading.done, total=loading.total or None)
+            self._tasks[loading.stage] = self._progress.add_task(text, total=loading.total or None, amount=amount)
+        task = self._tasks[loading.stage]
+        self._progress.update(task, completed=loading.done, total=loading.total or None, amount=amount)
 
-    def _log(self, loading: Loading, text: str) -> None:
+    def _log(self, loading: Loading, line: str) -> None:
+        if loading.stage == FIRST_STAGE:  # another engine, in the place of one that has ended
+            self._logged.clear()
         share = loading.done / loading.total if loading.total else 0.0
         if loading.stage in self._logged and share < min(1.0, self._logged[loading.stage] + LOGGED_SHARE):
             return
         if self._logged.get(loading.stage) == 1.0:
             return
         self._logged[loading.stage] = share
-        amount = f": {gib(loading.done)} of {gib(loading.total)}" if loading.total else ""
-        log.info("%s%s", text, amount)
+        log.info("%s", line)
 
 
 def banner(ready: Ready, plan: Plan, context: ChatContext, address: str, seconds: float) -> Table:

@@ -190,7 +190,9 @@ class Supervisor:
             return history
         if served:
             self._state = "recovering"
-        log.error("the engine has ended (%s); starting another in %.1f s", exit_description, action.delay)
+        lost = sum(not entry.done for entry in self._journal)
+        when = f"in {action.delay:.1f} s" if action.delay else "now"
+        log.error("the engine has ended (%s), requests lost: %d; starting another %s", exit_description, lost, when)
         self._launched_at = time.monotonic() + action.delay
         self._lose_all(f"the engine has ended ({exit_description}); another is starting")
         await asyncio.sleep(action.delay)
@@ -214,6 +216,8 @@ class Supervisor:
             case Ready():
                 self._ready = message
                 self._load_seconds = time.monotonic() - self._launched_at
+                if self.deaths:
+                    log.info("an engine serves again, %.1f s after its start", self._load_seconds)
                 if self._state in ("starting", "recovering"):
                     self._state = "ready"
                 self._settled.set()
