@@ -83,14 +83,14 @@ def test_greedy_answers_are_those_of_transformers(
         ] if isinstance(message["content"], list) else message["content"]}
         for message in messages
     ]  # fmt: skip
-    prompt, output = reference_answer(model, plain, images, 24)
+    prompt, output = reference_answer(model, plain, images, 16)
 
-    answer = chat(server, messages, max_tokens=24, return_token_ids=True)
+    answer = chat(server, messages, max_tokens=16, return_token_ids=True)
 
     assert server.http.post("/tokenize", json={"messages": messages}).json()["tokens"] == prompt
     assert answer["choices"][0]["token_ids"] == output
     assert answer["usage"]["prompt_tokens"] == len(prompt)
-    assert answer["usage"]["completion_tokens"] == 24
+    assert answer["usage"]["completion_tokens"] == 16
     text = server.http.post("/detokenize", json={"tokens": output}).json()["prompt"]
     assert answer["choices"][0]["message"]["content"] == text
 

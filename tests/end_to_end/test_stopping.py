@@ -24,8 +24,8 @@ def test_requests_in_flight_are_finished(
     server = start().wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
-        stream = clients.stream(server.completion(120))
-        plain = clients.post(server.completion(120))
+        stream = clients.stream(server.completion(80))
+        plain = clients.post(server.completion(80))
         eventually(lambda: server.metrics()["num_requests_running"] == 2, "both run")
 
         server.signal(number, group)

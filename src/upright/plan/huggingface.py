@@ -95,8 +95,8 @@ def http_error(config: ServeConfig, endpoint: str, error: Any) -> SourceError:
 
 def unreachable(config: ServeConfig, endpoint: str, error: BaseException) -> SourceError:
     return SourceError(
-        f"could not download {config.model} from {endpoint} ({reason(error)}); check the network or set HF_ENDPOINT "
-        "and start again: what is complete is kept"
+        f"there is no directory {config.model}, and it could not be downloaded from {endpoint} ({reason(error)}); "
+        "check the network or set HF_ENDPOINT and start again: what is complete is kept"
     )
 
 

@@ -97,8 +97,8 @@ def explained(
     if advice:
         return SourceError(advice)
     return SourceError(
-        f"could not download {config.model} from {endpoint} ({reason(error)}); check the network or set "
-        "MODELSCOPE_ENDPOINT and start again: what has arrived is kept"
+        f"there is no directory {config.model}, and it could not be downloaded from {endpoint} ({reason(error)}); "
+        "check the network or set MODELSCOPE_ENDPOINT and start again: what has arrived is kept"
     )
 
 
