@@ -78,7 +78,7 @@ class ServeConfig(BaseModel):
     max_queue: int = Field(1024, ge=0, description="Sequences that may wait for a place; past it clients get 429.")
     max_body_bytes: Bytes = Field(128 * 2**20, ge=1024, description="Size of one request's body, at most.")
     max_media_bytes: Bytes = Field(64 * 2**20, ge=1024, description="Size of one image file, at most.")
-    max_image_pixels: int = Field(200_000_000, ge=1, description="Pixels of one image before resizing, at most.")
+    max_image_pixels: int = Field(100_000_000, ge=1, description="Pixels of one image before resizing, at most.")
     media_timeout: float = Field(20.0, gt=0, description="Seconds to fetch one image URL, at most.")
     allow_private_media: bool = Field(False, description="Fetch image URLs that lead to private or loopback addresses.")
     allowed_local_media_path: Path | None = Field(None, description="Directory whose files file:// URLs may name.")

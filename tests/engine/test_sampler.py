@@ -31,7 +31,7 @@ def draw(values: torch.Tensor, *rows: SampleRow) -> list[int]:
 
 def frequencies(values: torch.Tensor, draws: int, **params: Any) -> torch.Tensor:
     """How often each token is drawn over `draws` seeds."""
-    rows = [row(temperature=params.get("temperature", 1.0), **(params | {"seed": seed})) for seed in range(draws)]
+    rows = [row(**({"temperature": 1.0} | params | {"seed": seed})) for seed in range(draws)]
     tokens = sample(values.expand(draws, -1), rows).tokens
     return torch.bincount(tokens, minlength=values.shape[1]) / draws
 

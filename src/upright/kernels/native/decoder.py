@@ -19,7 +19,7 @@ from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.native.library import NativeUnavailable, load_library
 from upright.kernels.rotary import Rotation
 
-MAX_ROWS = 16  # more, and torch's matrix products are as fast
+MAX_ROWS = 64  # more, and torch's matrix products are as fast
 MAX_GROUP = 16  # as in decoder.c
 
 _Pointer = ctypes.c_void_p
