@@ -186,5 +186,3 @@ def random_prompt(seed: int, length: int) -> list[int]:
 
 def renamed(request: Request, request_id: str) -> Request:
     return Request(id=request_id, prompt=request.prompt, params=request.params, images=request.images)
-
-

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from upright.models.loading import WeightsError, load_model
+from upright.models.loading import load_model
 from upright.models.model_config import read_model_config
+from upright.models.weight_files import WeightsError
 
 CPU = torch.device("cpu")
 

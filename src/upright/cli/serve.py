@@ -162,6 +162,7 @@ class Prepared:
 def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepared:
     """Find the model and make the plan; in a thread, since a download may take long. Raises: CannotServe."""
     from upright.models.model_config import UnsupportedModel, read_model_config
+    from upright.models.weight_files import WeightsError, weight_files
     from upright.plan.hardware import Hardware, probe
     from upright.plan.plan import Machine, PlanError, make_plan
     from upright.plan.source import SourceError, find_model
@@ -169,9 +170,11 @@ def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepar
     try:
         directory = find_model(config, progress)
         model = read_model_config(directory)
+        if config.load_format != "dummy":
+            weight_files(directory)  # a gap is told now, not after an engine has been started
         hardware = Hardware((), "--device cpu") if config.device == "cpu" else probe()
         plan = make_plan(config, model, directory, Machine.here(hardware))
-    except (SourceError, UnsupportedModel, PlanError) as error:
+    except (SourceError, UnsupportedModel, WeightsError, PlanError) as error:
         raise CannotServe(str(error)) from error
     return Prepared(directory, model, plan)
 

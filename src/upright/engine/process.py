@@ -123,8 +123,8 @@ def _start(options: EngineOptions, link: Link) -> tuple[EngineCore, Ready] | Non
     link.send(Loading("importing", 0, 0))
     from upright.engine.startup import StartError, start_engine
     from upright.kernels.attention.dispatch import NoAttention
-    from upright.models.loading import WeightsError
     from upright.models.model_config import UnsupportedModel
+    from upright.models.weight_files import WeightsError
 
     try:
         return start_engine(options, link.send)

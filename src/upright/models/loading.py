@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from upright.models.decoder import Decoder
 from upright.models.model import Model
 from upright.models.model_config import ModelConfig
 from upright.models.vision import VisionTower
+from upright.models.weight_files import WeightsError, shown, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,6 @@ _PREFIXES = (
     ("model.", ""),
 )
 _DUMMY_SPAN = 1_048_573  # values drawn for dummy weights; a prime, so that the rows of a matrix differ
-_SHOWN_NAMES = 5
-
-
-class WeightsError(Exception):
-    """The weights cannot be loaded. The message names the file or tensor and says what is wrong with it."""
 
 
 def load_model(
@@ -97,28 +92,6 @@ def _use_native(decoder: Decoder, attention: str | None) -> str | None:
     return None
 
 
-def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, in the order of the index where there is one. Raises: WeightsError."""
-    index = directory / "model.safetensors.index.json"
-    if index.is_file():
-        try:
-            names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(f"{index} cannot be read: {error!r}") from error
-        missing = [name for name in names if not (directory / name).is_file()]
-        if missing:
-            raise WeightsError(
-                f"{directory} lacks {len(missing)} of {len(names)} weight files: {_list(missing)}; download them again"
-            )
-        return [directory / name for name in names]
-    files = sorted(directory.glob("*.safetensors"))
-    if not files:
-        other = sorted(path.name for path in directory.glob("*.bin"))
-        hint = f", only {_list(other)}; convert it to safetensors" if other else "; is the download complete?"
-        raise WeightsError(f"{directory} holds no weights (*.safetensors){hint}")
-    return files
-
-
 def fill_from_files(parameters: dict[str, Tensor], files: list[Path], progress: Progress) -> None:
     """Copy every tensor of `files` into its place. Raises: WeightsError for a bad file, a wrong shape, a gap.
 
@@ -145,9 +118,9 @@ def fill_from_files(parameters: dict[str, Tensor], files: list[Path], progress: 
         except (SafetensorError, OSError) as error:
             raise WeightsError(f"{file} cannot be read: {error}; download it again") from error
     if missing:
-        raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {_list(sorted(missing))}")
+        raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {shown(sorted(missing))}")
     if unused:
-        log.debug("%d tensors of the checkpoint are not used: %s", len(unused), _list(unused))
+        log.debug("%d tensors of the checkpoint are not used: %s", len(unused), shown(unused))
     progress(total, total)
 
 
@@ -189,8 +162,3 @@ def _copy(tensor: Tensor, target: Tensor, name: str, file: Path) -> None:
     if not tensor.is_floating_point():
         raise WeightsError(f"{name} in {file.name} holds {tensor.dtype}; only floating-point weights are supported")
     target.copy_(tensor)
-
-
-def _list(names: list[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_NAMES])
-    return shown if len(names) <= _SHOWN_NAMES else f"{shown} and {len(names) - _SHOWN_NAMES} more"
