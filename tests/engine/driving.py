@@ -21,9 +21,9 @@ from upright.messages import Image, Request, SamplingParams, TokenLogprobs
 from upright.models.image_grid import image_grid
 from upright.models.loading import load_model
 from upright.models.model import Model
-from upright.models.model_config import read_model_config
+from upright.models.model_config import ModelConfig, read_model_config
 
-IMAGE_TOKEN, VISION_START, VISION_END = 151655, 151652, 151653
+IMAGE_TOKEN = 151655
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,15 @@ def loaded(directory: Path, attention: str | None) -> Model:
 
 
 def make_core(directory: Path, setting: Setting) -> EngineCore:
-    model = loaded(directory, setting.attention)
+    return make_core_of(loaded(directory, setting.attention), setting)
+
+
+def make_core_of(model: Model, setting: Setting) -> EngineCore:
     decoder = model.config.decoder
     cache = KVCache.allocate(
-        decoder.layers, setting.blocks, setting.block_size, decoder.kv_heads, decoder.head_size, model.dtype, "cpu"
-    )
+        decoder.layers, setting.blocks, setting.block_size, decoder.kv_heads, decoder.head_size, model.dtype,
+        model.device,
+    )  # fmt: skip
     cache.data.fill_(torch.nan)  # a slot that nobody wrote must never be read
     limits = SchedulerLimits(
         setting.max_model_len, setting.max_num_seqs, setting.max_num_batched_tokens, setting.max_num_batched_tokens
@@ -109,7 +113,13 @@ class Picture:
 
 def with_images(directory: Path, request: Request, parts: Sequence[list[int] | Picture]) -> Request:
     """`request` with a prompt made of token lists and pictures, in order."""
-    config = read_model_config(directory)
+    return with_images_of(read_model_config(directory), request, parts)
+
+
+def with_images_of(
+    config: ModelConfig, request: Request, parts: Sequence[list[int] | Picture], image_token: int = IMAGE_TOKEN
+) -> Request:
+    """The same for a model's configuration. Another `image_token` is for vocabularies smaller than Qwen's."""
     assert config.vision is not None and config.image is not None
     prompt: list[int] = []
     images: list[Image] = []
@@ -117,10 +127,10 @@ def with_images(directory: Path, request: Request, parts: Sequence[list[int] | P
         if isinstance(part, Picture):
             with Pillow.open(io.BytesIO(part.pixels)) as opened:
                 grid = image_grid(opened.height, opened.width, config.vision, config.image)
-            prompt.append(VISION_START)
+            prompt.append(image_token - 3)  # where Qwen's vocabulary has <|vision_start|>, and -2 <|vision_end|>
             key = hash(part.pixels).to_bytes(16, "little", signed=True)
             images.append(Image(part.pixels, key, len(prompt), grid.grid_height, grid.grid_width, grid.tokens))
-            prompt += [IMAGE_TOKEN] * grid.tokens + [VISION_END]
+            prompt += [image_token] * grid.tokens + [image_token - 2]
         else:
             prompt += part
     return Request(id=request.id, prompt=prompt, params=request.params, images=tuple(images))

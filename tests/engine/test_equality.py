@@ -22,7 +22,7 @@ from tests.engine.driving import (
     run,
     with_images,
 )
-from upright.messages import Request
+from upright.messages import Request, SamplingParams
 from upright.models.decoder import Decoder
 
 ARCHITECTURES = checkpoints.ARCHITECTURES
@@ -154,3 +154,25 @@ def test_a_replay_continues_where_the_output_ended() -> None:
         )
         answers = run(make_core(subject.directory, Setting(max_num_batched_tokens=50, max_num_seqs=4)), [replay])
         assert answers[request.id].tokens == whole[21:]
+
+
+def test_seeded_draws_survive_preemption_and_company() -> None:
+    subject = case("qwen2_vl")
+    requests = [
+        Request(
+            id=request.id,
+            prompt=request.prompt,
+            images=request.images,
+            params=SamplingParams(
+                seed=100 + number, max_tokens=40, temperature=0.9, top_p=0.95, top_k=200, frequency_penalty=0.3,
+                repetition_penalty=1.1, no_repeat_ngram_size=3,
+            ),
+        )
+        for number, request in enumerate(subject.requests)
+    ]  # fmt: skip
+    tight = make_core(subject.directory, Setting(max_model_len=256, blocks=20, max_num_batched_tokens=64))
+    together = run(tight, requests)
+    assert tight.stats().preemptions > 0
+    for request in requests:
+        alone = run(make_core(subject.directory, Setting()), [request])
+        assert together[request.id].tokens == alone[request.id].tokens, request.id

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
+from tests.dummy_models import TOWERS, dummy_model, same_weights
 from upright.kernels.attention.batch import KVCache, make_batch
-from upright.models.loading import load_model
 from upright.models.model import Model
-from upright.models.model_config import (
-    DecoderConfig,
-    GenerationDefaults,
-    ImageProcessing,
-    ModelConfig,
-    RopeConfig,
-    VisionConfig,
-)
 from upright.models.mrope import ImageSpan, prompt_positions
 from upright.models.resample import resize_bicubic
 
@@ -27,19 +17,7 @@ pytestmark = [
 ]
 
 GRIDS = [(4, 6), (18, 22), (2, 30)]
-TOWERS = {
-    "qwen2_vl": VisionConfig("qwen2_vl", 2, 160, 2, 320, 128, 14, 2, 2, 3),
-    "qwen2_5_vl": VisionConfig("qwen2_5_vl", 4, 160, 2, 256, 128, 14, 2, 2, 3, 112, (1, 3), 2),
-}
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of the largest value
-
-
-def load(kind: str, device: str, dtype: torch.dtype, attention: str) -> Model:
-    rope = RopeConfig("default", 1e6, (4, 6, 6))
-    decoder = DecoderConfig(128, 256, 3, 4, 2, 32, 1000, 1e-6, rope, True, False, False, True, 4096)
-    image = ImageProcessing(3136, 401408, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
-    config = ModelConfig("", decoder, TOWERS[kind], image, "float32", (), None, None, GenerationDefaults())
-    return load_model(Path(), config, dtype, torch.device(device), "dummy", attention=attention)
 
 
 def logits(model: Model, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -60,11 +38,9 @@ def logits(model: Model, ids: torch.Tensor, positions: torch.Tensor) -> torch.Te
 @torch.inference_mode()
 def test_a_gpu_computes_what_the_cpu_does(kind, dtype, attention):
     torch.manual_seed(0)
-    here = load(kind, "cpu", torch.float32, attention)
-    there = load(kind, "cuda", dtype, attention)
-    for ours, theirs in ((here.decoder, there.decoder), (here.vision, there.vision)):
-        for part, other in zip(ours.parameters().values(), theirs.parameters().values(), strict=True):
-            other.copy_(part)
+    here = dummy_model(kind, "cpu", torch.float32, attention)
+    there = dummy_model(kind, "cuda", dtype, attention)
+    same_weights(here, there)
     patches = torch.randn(sum(height * width for height, width in GRIDS), 1176)
     ids, (positions, _) = torch.randint(0, 1000, (30,)), prompt_positions(30, [ImageSpan(3, 2, 4)])
     for ours, theirs in (

@@ -1,0 +1,37 @@
+"""The whole engine on a GPU gives the CPU's tokens: chunked, batched, preempted, with images, seeds and penalties."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.dummy_models import TOWERS, dummy_model, same_weights
+from tests.engine.driving import Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
+from upright.messages import Request, SamplingParams
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+
+@pytest.mark.parametrize("kind", sorted(TOWERS))
+@torch.inference_mode()
+def test_a_gpu_gives_the_cpus_tokens(kind: str) -> None:
+    here, there = (dummy_model(kind, device, torch.float32) for device in ("cpu", "cuda"))
+    for part in here.decoder.parameters().values():
+        part.normal_(0, 0.08) if part.dim() > 1 else None  # wide enough that greedy choices are not near-ties
+    same_weights(here, there)
+    prompts = [[token % 900 for token in random_prompt(n, n)] for n in (3, 17, 90, 140)]
+    requests = [greedy(f"text-{len(prompt)}", prompt, 48) for prompt in prompts]
+    parts = [prompts[0], Picture.random(1, 150, 60), prompts[1], Picture.random(2, 70, 210), prompts[0]]
+    requests.append(with_images_of(here.config, greedy("images", [], 48), parts, image_token=901))
+    seeded = SamplingParams(seed=7, max_tokens=48, temperature=0.8, top_p=0.9, presence_penalty=0.5, logprobs=2)
+    requests.append(Request(id="seeded", prompt=prompts[2], params=seeded))
+    setting = Setting(max_model_len=300, max_num_seqs=5, max_num_batched_tokens=37, blocks=32)
+    expected = run(make_core_of(here, setting), requests)
+    core = make_core_of(there, setting)
+    answers = run(core, requests)
+    assert core.stats().preemptions > 0
+    for request in requests:
+        assert answers[request.id].tokens == expected[request.id].tokens, request.id
