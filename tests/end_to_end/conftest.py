@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import RunningServer
-
-CONTEXT = 4096
+from running import CONTEXT, RunningServer
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONTEXT
 from PIL import Image
-from running import Clients, RunningServer, eventually, image_part, picture, text_part, user
+from running import CONTEXT, Clients, RunningServer, eventually, image_part, picture, text_part, user
 
 WIDE, TALL = picture(1, 150, 60), picture(2, 70, 210)
 QUESTION = user(text_part("What does the doll do when it is pushed?"))

@@ -90,9 +90,9 @@ def test_more_rows_are_left_to_torch(monkeypatch):
     decoder = make_decoder(4, 2, 8, 16, 24, False)
     decoder.use_native()
     monkeypatch.setattr(decoder.native, "forward", lambda *_: pytest.fail("C was asked for too many rows"))
-    cache = KVCache.allocate(2, 4, 16, 2, 8, torch.float32, CPU)
+    cache = KVCache.allocate(2, 8, 16, 2, 8, torch.float32, CPU)
     rows = MAX_ROWS + 1
-    batch = make_batch([[0, 1]], [rows], [rows], 16)
+    batch = make_batch([list(range(-(-rows // 16)))], [rows], [rows], 16)
     assert decoder.forward(torch.randn(rows, 16), torch.arange(rows).expand(3, -1), cache, batch).shape == (rows, 16)
 
 

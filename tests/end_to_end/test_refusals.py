@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import CONTEXT
-from running import Clients, RunningServer, eventually, image_part, picture, text_part, user
+from running import CONTEXT, Clients, RunningServer, eventually, image_part, picture, text_part, user
 
 GOOD_PNG, GOOD_JPEG = picture(5, 200, 120), picture(5, 200, 120, "JPEG")
 
