@@ -62,7 +62,10 @@ def _processor() -> str:
 
 
 def _cache_directory() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    try:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise NativeUnavailable(f"there is no place to keep it: {error}; set XDG_CACHE_HOME") from error
     return base / "upright" / "native"
 
 
