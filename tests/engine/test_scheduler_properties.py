@@ -177,3 +177,17 @@ def test_a_leaf_is_evicted_before_its_parent() -> None:
     cache.release(table)
     cache.allocate(1)
     assert cache.match(lambda index: bytes([index]), 3) == table[:2]
+
+
+def test_equal_prompts_that_arrive_together_are_computed_once() -> None:
+    limits = SchedulerLimits(max_model_len=200, max_num_seqs=8, max_num_batched_tokens=64, max_encoder_tokens=64)
+    scheduler = Scheduler(limits, BlockCache(100, 4), EncoderCache(0))
+    for number in range(8):
+        params = SamplingParams(seed=number, max_tokens=3)
+        scheduler.add(Sequence(Request(id=f"r{number}", prompt=list(range(101)), params=params), 4))
+    while scheduler.has_work:
+        step = scheduler.schedule()
+        scheduler.complete(step, [1 for chunk in step.chunks if chunk.samples])
+        scheduler.check()
+    assert scheduler.stats().prefill_tokens <= 101 + 7  # the others compute the token that is never matched
+    assert scheduler.stats().preemptions == 0

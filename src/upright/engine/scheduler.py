@@ -204,7 +204,10 @@ class Scheduler:
         """Take the sequence in with its first chunk, or change nothing and return False."""
         size = self.blocks.block_size
         # A request's last token is never matched, so that at least one token is computed.
-        matched = self.blocks.match(sequence.block_key, (sequence.known - 1) // size)
+        matchable = (sequence.known - 1) // size
+        matched = self.blocks.match(sequence.block_key, matchable)
+        if len(matched) < matchable and sequence.block_key(len(matched)) in budget.published_next:
+            return False  # this very step computes its next block for another: wait for it rather than compute it too
         sequence.computed = len(matched) * size
         wanted = min(sequence.known - sequence.computed, budget.tokens)
         needed = _blocks_for(sequence.computed + wanted, size) - len(matched)
@@ -316,11 +319,14 @@ class _Budget:
         self.encoder_tokens = encoder_tokens
         self.chunks: list[Chunk] = []
         self.encodings: list[Encoding] = []
+        self.published_next: set[bytes] = set()  # keys of the blocks that this step completes
 
     def spend(self, sequence: Sequence, length: int) -> None:
         self.tokens -= length
-        samples = sequence.computed + length == sequence.known
-        self.chunks.append(Chunk(sequence, sequence.computed, length, samples))
+        end = sequence.computed + length
+        self.chunks.append(Chunk(sequence, sequence.computed, length, samples=end == sequence.known))
+        for index in range(sequence.computed // sequence.block_size, end // sequence.block_size):
+            self.published_next.add(sequence.block_key(index))
 
     def may_encode(self, tokens: int) -> bool:
         """An image larger than the whole budget is encoded all the same, as the only one of its step."""
