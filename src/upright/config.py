@@ -36,7 +36,10 @@ def parse_bytes(value: object) -> object:
 
 def split_names(value: object) -> object:
     if isinstance(value, str):
-        return tuple(name.strip() for name in value.split(",") if name.strip())
+        names = tuple(name.strip() for name in value.split(",") if name.strip())
+        if not names:
+            raise ValueError("it is empty; give at least one, or leave the option out")
+        return names
     return value
 
 
@@ -141,7 +144,8 @@ def make_config(
             if problem["type"] == "missing":
                 lines.append(f"{flag} is needed")
             else:
-                lines.append(f"{flag} ({origin[option]}): {problem['msg']}, got {problem['input']!r}")
+                given = "" if option == "api_key" else f", got {problem['input']!r}"  # a secret stays one
+                lines.append(f"{flag} ({origin[option]}): {problem['msg']}{given}")
         raise ConfigError("; ".join(lines)) from error
 
 

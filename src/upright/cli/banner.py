@@ -100,7 +100,9 @@ def banner(ready: Ready, plan: Plan, context: ChatContext, address: str, seconds
     for part in ready.memory:
         table.add_row(f"memory, {part.name}", gib(part.bytes))
     if ready.device == "cpu":
-        table.add_row("memory, left on the machine", gib(available_memory()))
+        cache = next((part.bytes for part in ready.memory if part.name == "KV cache"), 0)
+        left = max(0, available_memory() - cache)  # the cache takes its memory only as it fills
+        table.add_row("memory, left when the cache is full", gib(left))
     tokens = ready.blocks * ready.block_size
     table.add_row("KV cache", f"{tokens} tokens in {ready.blocks} blocks of {ready.block_size}")
     table.add_row("context", f"{ready.max_model_len} tokens of prompt and answer")

@@ -215,7 +215,7 @@ def _listen(config: ServeConfig) -> socket.socket:
 
 def _address(config: ServeConfig, listener: socket.socket) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
-    return f"http://{host}:{listener.getsockname()[1]}{config.root_path}"
+    return f"http://{host}:{listener.getsockname()[1]}"
 
 
 def _complain(message: str) -> None:

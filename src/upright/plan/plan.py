@@ -18,6 +18,7 @@ from upright.plan.memory import available_memory, gib, kv_bytes_per_token, large
 
 CPU_KV_BYTES = 4 * 2**30  # unless the user says otherwise; what vLLM takes on a CPU
 CPU_KV_SHARE = 0.5  # of the memory that the weights leave, at most
+SLOW_IMAGE_TOKENS = 1024  # more in one image, and a CPU is busy with it for minutes where the vision tower is large
 TEXT_BESIDE_IMAGE = 256  # tokens left for the question and the answer when one image fills the context
 DEFAULT_SEQUENCES = {"cpu": 32, "cuda": 256}
 DEFAULT_BATCHED_TOKENS = {"cpu": 512, "cuda": 8192}
@@ -62,6 +63,12 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         raise PlanError(
             f"--max-num-batched-tokens {batched} is less than --max-num-seqs {sequences}: a step has to hold one token "
             f"of every sequence; use --max-num-batched-tokens {sequences} or more"
+        )
+    if device == "cpu" and model.vision is not None and image_tokens > SLOW_IMAGE_TOKENS:
+        bound = SLOW_IMAGE_TOKENS * (model.vision.patch_size * model.vision.merge_size) ** 2
+        notes.append(
+            f"images of up to {image_tokens} tokens: on a CPU a large one takes minutes and holds up all other requests "
+            f"meanwhile; a lower --max-pixels, such as {bound}, limits that"
         )
     weights = weight_bytes(model, dtype)
     kv_bytes = config.kv_cache_memory
@@ -154,6 +161,12 @@ def _cpu_cache(
     block = per_token * config.block_size
     one = -(-length // config.block_size) * block
     if config.kv_cache_memory is not None:
+        left = machine.available_bytes - weights
+        if config.kv_cache_memory > left:
+            raise PlanError(
+                f"--kv-cache-memory {gib(config.kv_cache_memory)} is more than the {gib(left)} that the weights "
+                f"({gib(weights)}) leave on this machine; use --kv-cache-memory {left} or less"
+            )
         if config.kv_cache_memory < one:
             fits = config.kv_cache_memory // block * config.block_size
             raise PlanError(

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 COMMAND = (sys.executable, "-m", "upright.engine")
 KEPT_LINES = 100  # of the engine's log, for the report of its death
 LAST_WORDS_MS = 20  # of silence after an engine's end, until nothing more of it can be on its way
+SPIN_COUNT = "1000"  # a few microseconds
 MAX_SOCKET_PATH = 80  # bytes; the kernel allows 107 for the whole address
 
 
@@ -171,4 +172,7 @@ def _environment(options: EngineOptions) -> dict[str, str]:
     environment = dict(os.environ)
     if options.threads:
         environment["OMP_NUM_THREADS"] = str(options.threads)
+        # Threads that wait for each other soon sleep. Spinning gains nothing on idle cores, and beside one busy process
+        # it made a step four times as slow: the waiting thread kept the core that the other needed.
+        environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     return environment

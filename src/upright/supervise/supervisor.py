@@ -185,6 +185,7 @@ class Supervisor:
         history, action = after_death(history, Death(served, exit_description, refused))
         if isinstance(action, GiveUp):
             self._state, self._failure = "failed", action.reason
+            log.error("no engine will be started any more: %s", action.reason)
             self._lose_all(f"the engine cannot be started: {action.reason}")
             self._settled.set()
             return history
