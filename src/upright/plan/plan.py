@@ -67,7 +67,7 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
     if device == "cpu" and model.vision is not None and image_tokens > SLOW_IMAGE_TOKENS:
         bound = SLOW_IMAGE_TOKENS * (model.vision.patch_size * model.vision.merge_size) ** 2
         notes.append(
-            f"images of up to {image_tokens} tokens: on a CPU a large one takes minutes and holds up all other requests "
+            f"images of up to {image_tokens} tokens: on a CPU a large one takes minutes and stalls every other request "
             f"meanwhile; a lower --max-pixels, such as {bound}, limits that"
         )
     weights = weight_bytes(model, dtype)
