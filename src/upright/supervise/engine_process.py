@@ -172,7 +172,7 @@ def _environment(options: EngineOptions) -> dict[str, str]:
     environment = dict(os.environ)
     if options.threads:
         environment["OMP_NUM_THREADS"] = str(options.threads)
-        # Threads that wait for each other soon sleep. Spinning gains nothing on idle cores, and beside one busy process
-        # it made a step four times as slow: the waiting thread kept the core that the other needed.
+        # Threads that wait for each other soon sleep: beside another busy process, a thread that spins keeps the core
+        # that the thread it waits for needs.
         environment.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
     return environment
