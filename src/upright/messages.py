@@ -32,6 +32,9 @@ class Image(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tokens: int  # placeholder tokens: grid_height * grid_width / merge_size**2
 
 
+GREEDY_BELOW = 1e-5  # temperatures under this are greedy: dividing by them would overflow float32
+
+
 class SamplingParams(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are drawn for one sequence. Every default is resolved by the front; the engine fills in nothing."""
 

@@ -14,7 +14,7 @@ from upright.api.body import read_json
 from upright.api.disconnect import unless_gone
 from upright.api.front import Front, front_of
 from upright.api.generate import answer
-from upright.api.job import MOST_SEQUENCES, Labels, Usage, make_job, new_id
+from upright.api.job import MOST_SEQUENCES, Labels, Usage, choice_end, make_job, new_id
 from upright.api.logprobs import completion_logprobs, text_length
 from upright.api.schemas import CompletionBody
 from upright.api.validation import check_model, parse
@@ -117,14 +117,7 @@ class CompletionForm:
             return b""
         logprobs = orjson.dumps(self._logprobs(index, delta))
         choice = b'{"index":%d,"text":%b,"logprobs":%b,' % (index, orjson.dumps(delta.text), logprobs)
-        if self.token_ids:
-            choice += b'"token_ids":%b,' % orjson.dumps(list(delta.token_ids))
-        if delta.finish_reason is None:
-            choice += b'"finish_reason":null}'
-        else:
-            reasons = (delta.finish_reason.encode(), orjson.dumps(delta.stop_reason))
-            choice += b'"finish_reason":"%b","stop_reason":%b}' % reasons
-        return self._event(choice, usage)
+        return self._event(choice + choice_end(delta, self.token_ids), usage)
 
     def usage_chunk(self, usage: Usage) -> bytes:
         return self._event(b"", usage)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
+import orjson
 
 from upright.api.front import Front
 from upright.api.sampling import output_options, sampling_params
@@ -76,6 +77,15 @@ class Labels:
     model: str
     prompts: tuple[Prompt, ...]
     created: int = field(default_factory=lambda: int(time.time()))
+
+
+def choice_end(delta: TextDelta, token_ids: bool) -> bytes:
+    """The last fields of one choice in a chunk, the same in both forms."""
+    ids = b'"token_ids":%b,' % orjson.dumps(list(delta.token_ids)) if token_ids else b""
+    if delta.finish_reason is None:
+        return ids + b'"finish_reason":null}'
+    reasons = (delta.finish_reason.encode(), orjson.dumps(delta.stop_reason))
+    return ids + b'"finish_reason":"%b","stop_reason":%b}' % reasons
 
 
 def new_id(kind: str) -> str:

@@ -10,9 +10,8 @@ from upright.chat.context import ChatContext
 from upright.chat.errors import BadRequest
 from upright.chat.generation import OutputOptions
 from upright.chat.stop import build_automaton
-from upright.messages import SamplingParams
+from upright.messages import GREEDY_BELOW, SamplingParams
 
-GREEDY_BELOW = 1e-5  # a temperature under this would overflow float32 and mean greedy anyway
 LEAST_TOP_P = 1e-9  # top_p 0 keeps the likeliest token, as OpenAI has it
 SEEDS = 2**63
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from upright.engine.noise import gumbel, stream_keys
-from upright.messages import SamplingParams, TokenLogprobs
+from upright.messages import GREEDY_BELOW, SamplingParams, TokenLogprobs
 
-GREEDY_BELOW = 1e-5  # temperatures under this are greedy: dividing by them would overflow
 CANDIDATES = 1024  # tokens looked at first when a distribution is cut off; more only where these do not suffice
 
 

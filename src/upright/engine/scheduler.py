@@ -8,7 +8,6 @@ again later. Nothing here touches a tensor.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from upright.engine.block_cache import BlockCache
@@ -85,12 +84,6 @@ class Scheduler:
         self._prefill_tokens = 0
         self._decode_tokens = 0
         self._images_encoded = 0
-
-    def __iter__(self) -> Iterator[Sequence]:
-        return iter(self._by_id.values())
-
-    def __contains__(self, sequence_id: str) -> bool:
-        return sequence_id in self._by_id
 
     @property
     def has_work(self) -> bool:
