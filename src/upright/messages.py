@@ -62,6 +62,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     params: SamplingParams
     images: tuple[Image, ...] = ()
     output: list[int] = msgspec.field(default_factory=list)
+    attempt: int = 0  # times that it was handed to an engine before; outputs repeat it, so that late ones are known
 
 
 class TokenLogprobs(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -84,6 +85,8 @@ class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     id: str
     tokens: list[int]
+    at: int = 0  # index in the whole output of the first of `tokens`: a gap means that a message was lost
+    attempt: int = 0  # of the request that this answers
     logprobs: list[TokenLogprobs] = msgspec.field(default_factory=list)  # one per token when asked for
     finish: FinishReason | None = None
     cached_tokens: int | None = None  # prompt tokens served from the prefix cache; sent with the first token
@@ -110,6 +113,12 @@ class EngineStats(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # ---- front to engine -------------------------------------------------------------------------------------------------
 
 
+class Load(Message, frozen=True):
+    """Load the model and serve. Sent once; until then the process holds no device memory."""
+
+    options: EngineOptions
+
+
 class Submit(Message, frozen=True):
     request: Request
 
@@ -122,9 +131,13 @@ class Stop(Message, frozen=True):
     """Leave now; the front has nothing in flight."""
 
 
-ToEngine = Submit | Abort | Stop
+ToEngine = Load | Submit | Abort | Stop
 
 # ---- engine to front -------------------------------------------------------------------------------------------------
+
+
+class Waiting(Message, frozen=True):
+    """Everything that serving needs is imported; the process waits for `Load`."""
 
 
 class Loading(Message, frozen=True):
@@ -175,9 +188,18 @@ class StartFailed(Message, frozen=True):
 
     message: str
     advice: str = ""
+    memory: bool = False  # less memory might do: a smaller configuration is worth a try
 
 
-FromEngine = Loading | Ready | StepDone | StartFailed
+class Crashed(Message, frozen=True):
+    """The engine's last words: an exception that nobody handled, while it loaded or served."""
+
+    exception: str  # type and message
+    traceback: str
+    memory: bool  # it ran out of memory
+
+
+FromEngine = Waiting | Loading | Ready | StepDone | StartFailed | Crashed
 
 
 # ---- how an engine is started ----------------------------------------------------------------------------------------
@@ -198,13 +220,16 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_pixels: int | None  # None: as the model's image processor says
     seed: int
     attention: str | None = None  # force one candidate by name
+    native: bool = True  # let compiled C kernels serve small steps on a CPU
     threads: int = 0  # CPU threads; 0: all cores of the machine
+    faults: str | None = None  # directory that asks for faults; for tests only
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """Written to the engine's standard input, once."""
+    """Written to the engine's standard input, once. What to load comes later, as `Load`."""
 
-    options: EngineOptions
     address: str  # the ipc socket to connect to
     life_fd: int  # reads end-of-file when the front is gone
+    black_box_fd: int  # a file of `engine.black_box.SIZE` bytes
+    stacks_fd: int  # a file that the interpreter writes its stacks to when it dies or is asked (SIGUSR1)
     log_level: str = "info"

@@ -14,12 +14,34 @@ from dataclasses import dataclass, field
 from upright.messages import FinishReason, Request, RequestFault, SequenceOutput, TokenLogprobs
 
 
-class EngineGone(Exception):
-    """The engine died with this request on board. Clients are told 503 and when to come back."""
+class RequestLost(Exception):
+    """The request will not be finished."""
+
+
+class EngineGone(RequestLost):
+    """No engine will finish this request. Clients are told 503 and when to come back."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after  # seconds
+
+
+class DeadlinePassed(RequestLost):
+    """The request took longer than it may. Clients are told 504."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the request was not finished within {seconds:g} s (--request-timeout)")
+
+
+class CrashesEngine(RequestLost):
+    """Every engine that met the request died of it. Clients are told 500, once, and not to send it again."""
+
+    def __init__(self, incident: str) -> None:
+        super().__init__(
+            f"this request crashes the engine: it was found to be the cause of incident {incident}. Every other request "
+            f"goes on; send this one no more, and show the operator the incident (`upright incidents {incident}`)"
+        )
+        self.incident = incident
 
 
 @dataclass(eq=False)
@@ -36,9 +58,11 @@ class Entry:
     logprobs: list[TokenLogprobs] = field(default_factory=list)
     finish: FinishReason | None = None
     fault: RequestFault | None = None
-    lost: EngineGone | None = None
+    lost: RequestLost | None = None
     cached_tokens: int = 0
+    handed_over: int = 0  # times that it was handed to an engine
     deaths: int = 0  # engines that died with this request on board
+    deadline: float | None = None  # seconds, monotonic
     arrived: float = field(default_factory=time.monotonic)  # seconds, monotonic
     first_token: float | None = None
     last_token: float | None = None
@@ -51,29 +75,25 @@ class Entry:
 
     def append(self, update: SequenceOutput, now: float) -> None:
         """Take what one step added; wake the reader if it waits for it."""
+        if update.cached_tokens is not None and not self.output:  # what a replay finds in the cache is nobody's business
+            self.cached_tokens = update.cached_tokens
         if update.tokens:
             if self.first_token is None:
                 self.first_token = now
             self.last_token = now
             self.output.extend(update.tokens)
             self.logprobs.extend(update.logprobs)
-        if update.cached_tokens is not None:
-            self.cached_tokens = update.cached_tokens
         self.finish = update.finish
         self.fault = update.fault
         self._wake()
 
-    def lose(self, reason: EngineGone) -> None:
+    def lose(self, reason: RequestLost) -> None:
         """The request will not be finished; readers get `reason` raised."""
         self.lost = reason
         self._wake()
 
     async def wait_past(self, count: int) -> None:
-        """Return once more than `count` tokens are there or the request has finished.
-
-        Raises:
-            EngineGone: the engine died with the request on board.
-        """
+        """Return once more than `count` tokens are there or the request has finished. Raises: RequestLost."""
         while len(self.output) <= count and not self.done:
             self._wake_at = count
             self._waiter = asyncio.get_running_loop().create_future()
@@ -85,7 +105,7 @@ class Entry:
             raise self.lost
 
     async def finished(self) -> None:
-        """Return once the request has finished. Raises: EngineGone, as `wait_past`."""
+        """Return once the request has finished. Raises: RequestLost."""
         await self.wait_past(2**62)
 
     def _wake(self) -> None:
@@ -105,10 +125,12 @@ class Journal:
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self._entries.values()))
 
-    def open(self, request: Request) -> Entry:
+    def open(self, request: Request, now: float | None = None, deadline: float | None = None) -> Entry:
+        """`now` and `deadline` are seconds on the monotonic clock."""
         if request.id in self._entries:
             raise ValueError(f"request id {request.id} is already in the journal")
-        entry = Entry(request, output=list(request.output))
+        arrived = time.monotonic() if now is None else now
+        entry = Entry(request, output=list(request.output), deadline=deadline, arrived=arrived)
         self._entries[request.id] = entry
         return entry
 

@@ -1,0 +1,127 @@
+"""The black box: what the engine was doing, in memory that outlives it.
+
+A file of fixed layout without a name, mapped by the engine, which writes, and by the front, which reads. The engine
+writes a record before each step and marks it done after it; both are plain stores, so nothing of them is lost when the
+process is killed between two instructions. Two slots take turns: a record that is half written is never the current one.
+
+    offset  size  content
+    0       8     sequence number of the current record; its parity names the slot
+    8       8     sequence number of the newest record whose step is done
+    16      8     beat: CLOCK_MONOTONIC in seconds, float64, of the newest sign of life
+    24      8     unused
+    32      …     slot 0: length (8 bytes), then the record as msgpack; slot 1 follows after SLOT bytes
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+import time
+from typing import Literal
+
+import msgspec
+
+SLOT = 2**18  # bytes; a step of 1,024 sequences takes about half of it
+HEADER = 32
+SIZE = HEADER + 2 * SLOT
+MOST_ABOARD = SLOT // 128  # an id has about 45 bytes; what goes beyond is left out
+
+_U64 = struct.Struct("<Q")
+_F64 = struct.Struct("<d")
+
+Phase = Literal["loading", "idle", "decoding", "step"]
+
+
+class Aboard(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One sequence's part of a step."""
+
+    id: str
+    tokens: int  # computed in this step
+    context: int  # tokens in the cache after it
+    images: int  # encoded in this step
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the engine is doing. Times are CLOCK_MONOTONIC, in seconds."""
+
+    phase: Phase
+    step: int  # number of the step, or of the last one
+    started: float
+    expected: float  # seconds that the step should take, from the work in it and the slowest pace measured so far
+    aboard: tuple[Aboard, ...] = ()
+    decoding: tuple[str, ...] = ()  # requests whose images are being decoded, in threads, beside the step
+    decoding_since: float = 0.0  # when the oldest of them began
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The newest record, and what became of it."""
+
+    record: Record
+    done: bool  # the step is over; what the engine does now is between two steps
+    beat: float  # newest sign of life
+
+
+class BlackBox:
+    """Both ends. One process writes and one reads; a reader never waits and never sees half a record."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, SIZE)
+        self._sequence = _U64.unpack_from(self._map, 0)[0]
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(Record)
+
+    # ---- the engine --------------------------------------------------------------------------------------------------
+
+    def begin(self, record: Record) -> None:
+        """Make `record` the current one."""
+        content = self._encoder.encode(record)
+        if len(content) > SLOT - 8:
+            content = self._encoder.encode(msgspec.structs.replace(record, aboard=record.aboard[:MOST_ABOARD]))
+        sequence = self._sequence + 1
+        start = HEADER + (sequence & 1) * SLOT
+        _U64.pack_into(self._map, start, len(content))
+        self._map[start + 8 : start + 8 + len(content)] = content
+        _F64.pack_into(self._map, 16, record.started)
+        _U64.pack_into(self._map, 0, sequence)
+        self._sequence = sequence
+
+    def done(self) -> None:
+        """The current record's step is over."""
+        _U64.pack_into(self._map, 8, self._sequence)
+        self.beat()
+
+    def beat(self) -> None:
+        _F64.pack_into(self._map, 16, time.monotonic())
+
+    # ---- the front ---------------------------------------------------------------------------------------------------
+
+    def read(self) -> Reading | None:
+        """The current record; None while there is none."""
+        while True:
+            sequence = _U64.unpack_from(self._map, 0)[0]
+            if sequence == 0:
+                return None
+            start = HEADER + (sequence & 1) * SLOT
+            length = _U64.unpack_from(self._map, start)[0]
+            content = self._map[start + 8 : start + 8 + min(length, SLOT - 8)]
+            done = _U64.unpack_from(self._map, 8)[0] >= sequence
+            beat = _F64.unpack_from(self._map, 16)[0]
+            if _U64.unpack_from(self._map, 0)[0] == sequence:  # else the writer has come round to this slot meanwhile
+                return Reading(self._decoder.decode(content), done, beat)
+
+    def close(self) -> None:
+        self._map.close()
+
+
+def nameless_file(size: int = 0) -> int:
+    """The descriptor of a file in memory that has no name, so that nothing is left of it when all its holders are gone."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("upright")
+    else:
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    if size:
+        os.ftruncate(fd, size)
+    return fd
