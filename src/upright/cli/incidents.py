@@ -1,0 +1,113 @@
+"""`upright incidents`: what engines died of, from the reports that the server left."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from upright.supervise.incident import Incident
+
+EXIT_USAGE = 2
+EXIT_FAILED = 1
+PIPED_WIDTH = 200  # a file has no edge to break lines at
+
+
+def incidents_command(
+    incident: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Show this one: its id, the beginning of it, or last.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.", show_default=False)] = False,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="UPRIGHT_STATE_DIR",
+            metavar="PATH",
+            help="Where the server keeps its state, if not in $XDG_STATE_HOME/upright or ~/.local/state/upright.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """List the reports of engines that died, newest first, or show one."""
+    from upright.supervise.incident_store import IncidentStore, NoSuchIncident
+    from upright.supervise.state_directory import incidents_directory, state_directory
+
+    try:
+        store = IncidentStore(incidents_directory(state_dir or state_directory()))
+        if incident is None:
+            _list(store.list(), store.directory, as_json)
+        else:
+            _show(store.get(incident), as_json)
+    except NoSuchIncident as error:
+        _complain(str(error))
+        sys.exit(EXIT_USAGE)
+    except BrokenPipeError:
+        raise  # the reader has seen enough; that is no fault of the reports
+    except OSError as error:
+        _complain(
+            f"cannot read incident reports: {error}; run this as the user that runs the server, or see --state-dir"
+        )
+        sys.exit(EXIT_FAILED)
+
+
+def _list(incidents: list[Incident], directory: Path, as_json: bool) -> None:
+    if as_json:
+        _print_json(incidents)
+        return
+    if not incidents:
+        print(f"No incidents: there is no report in {directory}.")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from upright.supervise.incident_markdown import shown_how, shown_time
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("id", "when", "cause"):
+        table.add_column(column, no_wrap=True)
+    for column in ("how", "requests", "what was done"):
+        table.add_column(column, overflow="fold")
+    for one in incidents:
+        cells = (one.id, shown_time(one.when), one.cause, shown_how(one.how), _requests(one), " ".join(one.decision))
+        table.add_row(*(Text(cell) for cell in cells))  # Text: a bracket in it is no markup
+    console = Console()
+    if not console.is_terminal:
+        console.width = PIPED_WIDTH
+    console.print(table)
+
+
+def _show(incident: Incident, as_json: bool) -> None:
+    if as_json:
+        _print_json(incident)
+        return
+    from upright.supervise.incident_markdown import incident_markdown
+
+    text = incident_markdown(incident)
+    if not sys.stdout.isatty():
+        print(text, end="")
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(text))
+
+
+def _print_json(value: Incident | list[Incident]) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _requests(incident: Incident) -> str:
+    if not incident.requests:
+        return "none"
+    return f"{len(incident.requests)}, {sum(request.aboard for request in incident.requests)} in the step"
+
+
+def _complain(message: str) -> None:
+    print(f"upright: {message}", file=sys.stderr)
