@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,7 @@ import torch
 from PIL import Image as Pillow
 
 from upright.engine.core import EngineCore
+from upright.engine.process import DECODING_POLL_MS
 from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache
@@ -78,6 +80,8 @@ def run(core: EngineCore, requests: Iterable[Request], most_steps: int = 20_000)
     for _ in range(most_steps):
         if not core.has_work:
             return answers
+        if core.only_decoding_images:
+            time.sleep(DECODING_POLL_MS / 1000)
         for output in core.step():
             answer = answers[output.id]
             assert answer.finish is None, "output after the end"

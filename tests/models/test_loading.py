@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 
 import checkpoints
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from upright.models.loading import load_model
@@ -96,6 +99,23 @@ def test_a_file_that_was_cut_short(small):
     file.write_bytes(file.read_bytes()[:-1000])
     with pytest.raises(WeightsError, match=r"model\.safetensors cannot be read"):
         load(small)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), SafetensorError(
+    "Error while deserializing: Cannot allocate memory (os error 12)")])  # fmt: skip
+def test_a_lack_of_memory_is_not_blamed_on_the_file(small, monkeypatch, error):
+    def fail(*given, **more):
+        raise error
+
+    monkeypatch.setattr("upright.models.loading.safe_open", fail)
+    with pytest.raises(MemoryError):
+        load(small)
+
+
+def test_native_layers_can_be_turned_off(small):
+    model = load(small, native=False)
+    assert model.decoder.native is None
+    assert model.native_declined == "turned off"
 
 
 def test_a_wrong_shape_is_named_with_both(small):

@@ -2,7 +2,7 @@
 
 A file of fixed layout without a name, mapped by the engine, which writes, and by the front, which reads. The engine
 writes a record before each step and marks it done after it; both are plain stores, so nothing of them is lost when the
-process is killed between two instructions. Two slots take turns: a record that is half written is never the current one.
+process is killed between two instructions. Two slots take turns: a half-written record is never the current one.
 
     offset  size  content
     0       8     sequence number of the current record; its parity names the slot
@@ -116,7 +116,7 @@ class BlackBox:
 
 
 def nameless_file(size: int = 0) -> int:
-    """The descriptor of a file in memory that has no name, so that nothing is left of it when all its holders are gone."""
+    """The descriptor of a file in memory that has no name, so that nothing is left of it when its holders are gone."""
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("upright")
     else:

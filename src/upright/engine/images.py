@@ -36,6 +36,8 @@ def decode_image(image: Image, number: int, patch_size: int) -> Tensor:
             Pillow.MAX_IMAGE_PIXELS = None  # the front's limit has been applied to the header
             with Pillow.open(io.BytesIO(image.content)) as opened:
                 pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+    except MemoryError as error:  # a crafted file asks for any amount: that must not end the engine
+        raise ImageFault(f"image {number} takes more memory to decode than there is") from error
     except Exception as error:
         raise ImageFault(f"image {number} cannot be decoded, its file is damaged or cut off: {error}") from error
     return resize_bicubic(torch.from_numpy(pixels), image.grid_height * patch_size, image.grid_width * patch_size)

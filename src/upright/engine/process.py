@@ -1,34 +1,47 @@
-"""The engine's process: options in on standard input, requests in and outputs out over one ipc socket.
+"""The engine's process: what to connect to on standard input, then everything else over one ipc socket.
 
-It holds nothing that the front's journal cannot rebuild, and it never outlives the front: a pipe that only the front
-holds open ends when the front does, in whatever way.
+It imports all that serving needs and waits; `Load` makes it an engine. It holds nothing that the front's journal cannot
+rebuild, and it never outlives the front: a pipe that only the front holds open ends when the front does, in whatever
+way.
 """
 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
+import fcntl
+import io
 import logging
 import os
 import signal
 import sys
 import threading
+import time
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-import zmq
 
+from upright.engine.black_box import BlackBox
+from upright.engine.faults import Faults
+from upright.engine.link import Link
+from upright.engine.memory_errors import is_out_of_memory
+from upright.engine.recorder import Recorder
 from upright.logs import configure_logging
 from upright.messages import (
     Abort,
+    Crashed,
     EngineOptions,
-    FromEngine,
     Launch,
+    Load,
     Loading,
     StartFailed,
     StepDone,
     Stop,
     Submit,
     ToEngine,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -38,101 +51,157 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
+BEAT_MS = 1000  # how often an idle engine gives a sign of life
 IDLE_CHECK_SECONDS = 5.0  # how often an idle engine proves its block cache's invariants
 DECODING_POLL_MS = 1  # how often it looks whether an image is decoded while nothing else is to be done
-
-
-class Link:
-    """The engine's end of the socket to the front."""
-
-    def __init__(self, address: str) -> None:
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.setsockopt(zmq.SNDHWM, 0)
-        self._socket.setsockopt(zmq.RCVHWM, 0)
-        self._socket.setsockopt(zmq.LINGER, 1000)  # milliseconds; a last word should get out
-        self._socket.connect(address)
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder: msgspec.msgpack.Decoder[ToEngine] = msgspec.msgpack.Decoder(ToEngine)
-
-    def send(self, message: FromEngine) -> None:
-        self._socket.send(self._encoder.encode(message))
-
-    def receive(self, wait_ms: int) -> ToEngine | None:
-        """The next message, waiting at most `wait_ms` for it; None if there is none."""
-        if not self._socket.poll(wait_ms):
-            return None
-        return self._decoder.decode(self._socket.recv())
-
-    def close(self) -> None:
-        self._socket.close()
-        self._context.term()
+GAUGES_SECONDS = 0.25  # between two reports of steps that add no token
 
 
 def main() -> None:
     launch = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Launch)
     _die_with_front(launch.life_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle: it drains first
+    stacks = _write_stacks_to(launch.stacks_fd)
     configure_logging("engine", launch.log_level)
+    recorder = Recorder(BlackBox(launch.black_box_fd))
     link = Link(launch.address)
-    started = _start(launch.options, link)
+    try:
+        code = run(link, recorder)
+    except Exception as error:
+        log.exception("the engine ends, because of an exception that nothing handles")
+        link.send(last_words(error))
+        code = 1
+    link.close()
+    logging.shutdown()
+    stacks.flush()
+    # Not sys.exit: it would wait for threads, and one that decodes an image may be the very one that hangs.
+    os._exit(code)
+
+
+def run(link: Link, recorder: Recorder) -> int:
+    """Import, wait, load, serve. Returns the process's exit code."""
+    link.send(Loading("importing", 0, 0))
+    _import_all()
+    link.send(Waiting())
+    options = _wait_for_options(link)
+    if options is None:
+        return 0
+    started = _load(options, link, recorder)
     if started is None:
-        link.close()
-        sys.exit(1)
+        return 1
     core, ready = started
     link.send(ready)
     try:
         serve(core, link)
     finally:
         core.close()
-        link.close()
+    return 0
 
 
 def serve(core: EngineCore, link: Link) -> None:
     """Compute until the front says stop."""
+    checked = told = time.monotonic()
     told_idle = True
     while True:
         if not core.has_work:
-            wait_ms = int(IDLE_CHECK_SECONDS * 1000)
+            core.recorder.rest("idle")
+            wait_ms = BEAT_MS
         else:
             wait_ms = DECODING_POLL_MS if core.only_decoding_images else 0
         message = link.receive(wait_ms)
         while message is not None:
-            match message:
-                case Submit(request=request):
-                    core.submit(request)
-                case Abort(ids=ids):
-                    for request_id in ids:
-                        core.abort(request_id)
-                case Stop():
-                    return
+            if isinstance(message, Stop):
+                return
+            _handle(core, message)
             message = link.receive(0)
+        now = time.monotonic()
         if core.has_work:
             outputs = core.step()
-            if outputs or not core.has_work:
+            # A long prefill adds no token for many steps, and the gauges have to move all the same.
+            if outputs or not core.has_work or now - told >= GAUGES_SECONDS:
                 link.send(StepDone(outputs, core.stats()))
+                told = now
             told_idle = not core.has_work
-        else:
-            if not told_idle:  # the last of the work was aborted, and no step will tell what that has freed
-                link.send(StepDone([], core.stats()))
-                told_idle = True
+        elif not told_idle:  # the last of the work was aborted, and no step will tell what that has freed
+            link.send(StepDone([], core.stats()))
+            told_idle = True
+        elif now - checked >= IDLE_CHECK_SECONDS:
             core.scheduler.check()
+            checked = now
 
 
-def _start(options: EngineOptions, link: Link) -> tuple[EngineCore, Ready] | None:
-    link.send(Loading("importing", 0, 0))
+def last_words(error: Exception) -> Crashed:
+    """What is told of an exception that ends the engine."""
+    told = "".join(traceback.format_exception(error))
+    traceback.clear_frames(error.__traceback__)  # what they hold may be the memory that telling it needs
+    return Crashed(f"{type(error).__name__}: {error}", told, is_out_of_memory(error))
+
+
+def _handle(core: EngineCore, message: ToEngine) -> None:
+    match message:
+        case Submit(request=request):
+            core.submit(request)
+        case Abort(ids=ids):
+            for request_id in ids:
+                core.abort(request_id)
+        case _:
+            log.error("%s makes no sense to an engine that serves", type(message).__name__)
+
+
+def _import_all() -> None:
+    """Everything that serving needs and that takes no device memory: an engine that waits is one that starts soon."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps  # noqa: F401
+
+    import upright.engine.startup  # noqa: F401
+
+    Pillow.init()  # its decoders are modules of their own
+
+
+def _wait_for_options(link: Link) -> EngineOptions | None:
+    """What to load; None if nothing ever will be."""
+    while True:
+        match message := link.receive(None):
+            case Load(options=options):
+                return options
+            case Stop():
+                return None
+            case _:
+                log.error("%s makes no sense to an engine that waits", type(message).__name__)
+
+
+def _load(options: EngineOptions, link: Link, recorder: Recorder) -> tuple[EngineCore, Ready] | None:
     from upright.engine.startup import StartError, start_engine
     from upright.kernels.attention.dispatch import NoAttention
     from upright.models.model_config import UnsupportedModel
     from upright.models.weight_files import WeightsError
 
+    recorder.rest("loading")
+
+    def tell(progress: Loading) -> None:
+        recorder.beat()
+        link.send(progress)
+
+    faults = Faults(Path(options.faults), link.close) if options.faults is not None else None
     try:
-        return start_engine(options, link.send)
+        return start_engine(options, tell, recorder, faults)
     except StartError as error:
-        link.send(StartFailed(str(error), error.advice))
+        link.send(StartFailed(str(error), error.advice, error.memory))
     except (WeightsError, NoAttention, UnsupportedModel) as error:
         link.send(StartFailed(str(error)))
     return None
+
+
+def _write_stacks_to(fd: int) -> io.FileIO:
+    """Have the interpreter write every thread's stack to `fd` when it dies of a signal, or is asked by SIGUSR1.
+
+    It writes to the bare descriptor, so the returned file must live as long as the process.
+    """
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)  # wherever a reader's position is
+    file = io.FileIO(fd, "a")
+    faulthandler.enable(file=file, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
+    return file
 
 
 def _die_with_front(life_fd: int) -> None:

@@ -41,18 +41,18 @@ class Runner:
 
     @torch.inference_mode()
     def execute(self, step: Step, evicted: list[bytes]) -> StepResult:
-        """Run a step. `evicted` names the vision features whose place the step gives to others."""
+        """Run a step to its end. `evicted` names the vision features whose place the step gives to others."""
         for key in evicted:
             self._features.pop(key, None)
         if step.encodings:
             self._encode(step.encodings)
         if not step.chunks:
-            return StepResult([], [])
+            return self._nothing_sampled()
         hidden = self._forward(step.chunks)
         ends = _sampled_rows(step.chunks)
         sampling = [chunk.sequence for chunk in step.chunks if chunk.samples]
         if not sampling:
-            return StepResult([], [])
+            return self._nothing_sampled()
         logits = self.model.decoder.logits(hidden if len(ends) == len(hidden) else hidden[ends])
         drawn = sample(logits, [SampleRow(sequence.request.params, sequence.output) for sequence in sampling])
         return StepResult(drawn.tokens.tolist(), drawn.logprobs)
@@ -60,6 +60,12 @@ class Runner:
     def forget(self, sequence: Sequence) -> None:
         """The sequence has left the engine."""
         self._positions.pop(sequence.id, None)
+
+    def _nothing_sampled(self) -> StepResult:
+        """Without tokens to fetch nothing waits for a GPU, and its time and its errors would fall to a later step."""
+        if self.model.device.type == "cuda":
+            torch.cuda.synchronize(self.model.device)
+        return StepResult([], [])
 
     # ---- the decoder -------------------------------------------------------------------------------------------------
 

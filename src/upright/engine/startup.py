@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from upright.engine.core import EngineCore
+from upright.engine.memory_errors import is_out_of_memory
+from upright.engine.pace import Pace
+from upright.engine.recorder import Recorder
 from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache, block_bytes
@@ -20,46 +24,67 @@ from upright.models.model import Model
 from upright.models.model_config import read_model_config
 from upright.plan.memory import MEMORY_SHARE, encoder_cache_tokens, gib, largest_image_tokens
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from upright.engine.faults import Faults
 
 
 class StartError(Exception):
-    """The engine cannot start as configured; `advice` is the one thing to change."""
+    """The engine cannot start as configured; `advice` is the one thing to change.
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    `memory`: it lacks memory, so a smaller configuration may start, or the same one when others have let go of theirs.
+    """
+
+    def __init__(self, message: str, advice: str = "", memory: bool = False) -> None:
         super().__init__(message)
         self.advice = advice
+        self.memory = memory
 
 
-def start_engine(options: EngineOptions, tell: Callable[[Loading], None]) -> tuple[EngineCore, Ready]:
-    """Load the model and make the engine. Raises: StartError, and what loading raises (WeightsError, NoAttention)."""
+def start_engine(
+    options: EngineOptions,
+    tell: Callable[[Loading], None],
+    recorder: Recorder | None = None,
+    faults: Faults | None = None,
+) -> tuple[EngineCore, Ready]:
+    """Load the model and make the engine, which writes its steps to `recorder` from then on.
+
+    Raises: StartError, and what loading raises (WeightsError, NoAttention).
+    """
     began = time.monotonic()
     device = _open_device(options)
     dtype = getattr(torch, options.dtype)
     if options.threads:
         torch.set_num_threads(options.threads)
     config = read_model_config(Path(options.model_path))
-    model = load_model(
-        Path(options.model_path),
-        config,
-        dtype,
-        device,
-        options.load_format,
-        options.seed,
-        options.max_pixels,
-        lambda done, total: tell(Loading("weights", done, total, "B")),
-        options.attention,
-    )
+    with _memory_for("the weights", "free memory for them, or use a smaller model"):
+        model = load_model(
+            Path(options.model_path),
+            config,
+            dtype,
+            device,
+            options.load_format,
+            options.seed,
+            options.max_pixels,
+            lambda done, total: tell(Loading("weights", done, total, "B")),
+            options.attention,
+            options.native,
+        )
+    if faults is not None:
+        faults.in_load()
     tell(Loading("memory", 0, 0))
     encoder_tokens = encoder_cache_tokens(model.config, options.max_num_batched_tokens)
-    activations = _activation_bytes(model, options)
+    with _memory_for("the largest step", "use a smaller --max-num-batched-tokens"):
+        activations = _activation_bytes(model, options)
     cache, blocks_bytes = _allocate_cache(model, options, activations)
     limits = SchedulerLimits(
         options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens
     )
     core = EngineCore(Runner(model, cache), limits, encoder_tokens)
     tell(Loading("first step", 0, 0))
-    warm_up(core)
+    with _memory_for("a first step", "use a smaller --kv-cache-memory"):
+        warm_up(core)
+    core.recorder = recorder or core.recorder
+    core.faults = faults
     parts = [MemoryPart("weights", model.weight_bytes), MemoryPart("KV cache", blocks_bytes)]
     if encoder_tokens:
         features = encoder_tokens * model.config.decoder.hidden_size * dtype.itemsize
@@ -83,11 +108,28 @@ def start_engine(options: EngineOptions, tell: Callable[[Loading], None]) -> tup
 
 
 def warm_up(core: EngineCore) -> None:
-    """Run one short request, so that the first client does not pay for lazy set-up in torch and its libraries."""
-    params = SamplingParams(seed=0, max_tokens=2, temperature=0.0)
-    core.submit(Request(id="warm-up", prompt=[0] * min(8, core.scheduler.limits.max_model_len - 2), params=params))
-    while core.has_work:
-        core.step()
+    """Run short requests, so that the first client does not pay for lazy set-up in torch and its libraries.
+
+    The second one teaches the pace: it does what the first did, without the set-up.
+    """
+    length = max(1, min(8, core.scheduler.limits.max_model_len - 2))
+    for token in (0, 1):
+        core.pace = Pace()
+        params = SamplingParams(seed=0, max_tokens=3, temperature=0.0)
+        core.submit(Request(id="warm-up", prompt=[token] * length, params=params))
+        while core.has_work:
+            core.step()
+
+
+@contextmanager
+def _memory_for(what: str, advice: str) -> Iterator[None]:
+    """Turn a failed allocation into a StartError."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise StartError(f"there is not enough memory for {what}: {error}", advice, memory=True) from error
 
 
 def _open_device(options: EngineOptions) -> torch.device:
@@ -115,6 +157,7 @@ def _allocate_cache(model: Model, options: EngineOptions, activations: int | Non
         raise StartError(
             f"a KV cache of {gib(max(budget, 0))} holds {fits} tokens, and one sequence may have {needed}",
             f"use --max-model-len {fits}" if fits else "give more with --kv-cache-memory",
+            memory=options.kv_cache_bytes is None,  # measured: somebody else may hold what is missing
         )
     try:
         cache = KVCache.allocate(
@@ -122,7 +165,9 @@ def _allocate_cache(model: Model, options: EngineOptions, activations: int | Non
         )
     except (RuntimeError, MemoryError) as error:
         raise StartError(
-            f"cannot allocate a KV cache of {gib(blocks * per_block)}: {error}", "use a smaller --kv-cache-memory"
+            f"cannot allocate a KV cache of {gib(blocks * per_block)}: {error}",
+            "use a smaller --kv-cache-memory",
+            memory=is_out_of_memory(error),
         ) from error
     return cache, blocks * per_block
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,20 +34,21 @@ _PREFIXES = (
     ("model.visual.", "visual."),
     ("model.", ""),
 )
+_NO_MEMORY = os.strerror(errno.ENOMEM)  # safetensors' errors carry the kernel's words, but no number
 _DUMMY_SPAN = 1_048_573  # values drawn for dummy weights; a prime, so that the rows of a matrix differ
 
 
 def load_model(
     directory: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, load_format: str = "auto",
     seed: int = 0, max_pixels: int | None = None, progress: Progress = lambda done, total: None,
-    attention: str | None = None,
+    attention: str | None = None, native: bool = True,
 ) -> Model:  # fmt: skip
     """The model in `directory` with weights cast to `dtype` on `device`.
 
     `load_format` "dummy" draws random weights from `seed` and reads no file. `max_pixels` lowers the image processor's
-    limit in the model's config. `attention` forces one candidate by name.
+    limit in the model's config. `attention` forces one candidate by name; `native` lets C serve small steps.
 
-    Raises: WeightsError, NoAttention.
+    Raises: WeightsError, NoAttention, MemoryError.
     """
     if max_pixels is not None and config.image is not None:
         most = min(max_pixels, config.image.max_pixels)
@@ -67,7 +70,7 @@ def load_model(
             fill_with_dummies(parameters, seed, progress)
         else:
             fill_from_files(parameters, weight_files(directory), progress)
-    native_declined = _use_native(decoder, attention)
+    native_declined = _use_native(decoder, attention, native)
     return Model(
         config=config,
         decoder=decoder,
@@ -81,8 +84,10 @@ def load_model(
     )
 
 
-def _use_native(decoder: Decoder, attention: str | None) -> str | None:
+def _use_native(decoder: Decoder, attention: str | None, native: bool) -> str | None:
     """Switch the C layers on; returns why they do not serve, None when they do."""
+    if not native:
+        return "turned off"
     if attention is not None:
         return f"attention {attention} is forced"
     try:
@@ -116,6 +121,8 @@ def fill_from_files(parameters: dict[str, Tensor], files: list[Path], progress: 
                     done += tensor.nbytes
                     progress(min(done, total), total)
         except (SafetensorError, OSError) as error:
+            if _NO_MEMORY in str(error):
+                raise MemoryError(f"{file} cannot be mapped: {error}") from error
             raise WeightsError(f"{file} cannot be read: {error}; download it again") from error
     if missing:
         raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {shown(sorted(missing))}")

@@ -1,0 +1,55 @@
+"""What the engine does, as it goes into the black box."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from upright.engine.black_box import Aboard, BlackBox, Phase, Record
+
+if TYPE_CHECKING:
+    from upright.engine.scheduler import Step
+
+
+class Recorder:
+    """Writes records. Without a black box, as in tests and in the trial engine, it does nothing."""
+
+    def __init__(self, black_box: BlackBox | None = None) -> None:
+        self._box = black_box
+        self._step = 0  # number of the last step
+        self._resting: tuple[Phase, tuple[str, ...]] | None = None  # what the current record says, unless it is a step
+
+    def begin_step(self, step: Step, expected: float, decoding: tuple[str, ...], decoding_since: float) -> None:
+        """`step` is about to be computed, in `expected` seconds, while the images of `decoding` are decoded."""
+        if self._box is None:
+            return
+        self._step += 1
+        self._resting = None
+        images = Counter(encoding.sequence.id for encoding in step.encodings)
+        aboard = [
+            Aboard(chunk.sequence.request.id, chunk.length, chunk.start + chunk.length, 0) for chunk in step.chunks
+        ]
+        if images:
+            aboard = [Aboard(one.id, one.tokens, one.context, images.pop(one.id, 0)) for one in aboard]
+            # an image is also encoded for a sequence whose chunk ends just before it
+            aboard += [Aboard(name, 0, 0, count) for name, count in images.items()]
+        self._box.begin(Record("step", self._step, time.monotonic(), expected, tuple(aboard), decoding, decoding_since))
+
+    def end_step(self) -> None:
+        if self._box is not None:
+            self._box.done()
+
+    def rest(self, phase: Phase, decoding: tuple[str, ...] = (), decoding_since: float = 0.0) -> None:
+        """The engine is in a phase without steps. Said again, it is a sign of life."""
+        if self._box is None:
+            return
+        if self._resting == (phase, decoding):
+            self._box.beat()
+            return
+        self._resting = (phase, decoding)
+        self._box.begin(Record(phase, self._step, time.monotonic(), 0.0, (), decoding, decoding_since))
+
+    def beat(self) -> None:
+        if self._box is not None:
+            self._box.beat()

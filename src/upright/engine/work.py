@@ -1,0 +1,59 @@
+"""The work in a step, in FLOP, from the model's shape: what its time is expected by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upright.models.model_config import DecoderConfig, ModelConfig, VisionConfig
+
+if TYPE_CHECKING:
+    from upright.engine.scheduler import Step
+
+
+class StepWork:
+    """Counts matrix products and attention; what else a step does is small beside them, or bound by the same memory."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        decoder = config.decoder
+        self._vision = config.vision
+        self._token = 2 * _layer_weights(decoder) * decoder.layers
+        # A query times a key, and a weight times a value, make 4 for each value of a head.
+        self._half_pair = 2 * decoder.heads * decoder.head_size * decoder.layers
+        self._row = 2 * decoder.hidden_size * decoder.vocab_size
+
+    def of(self, step: Step) -> int:
+        """FLOP of the step: its images through the tower, its tokens through the decoder, its rows to logits."""
+        tokens = half_pairs = rows = 0
+        for chunk in step.chunks:
+            length = chunk.length
+            tokens += length
+            half_pairs += length * (2 * chunk.start + length + 1)
+            rows += chunk.samples
+        flop = tokens * self._token + half_pairs * self._half_pair + rows * self._row
+        if self._vision is not None:
+            for encoding in step.encodings:
+                image = encoding.sequence.request.images[encoding.image]
+                flop += image_work(self._vision, image.grid_height * image.grid_width)
+        return flop
+
+
+def image_work(vision: VisionConfig, patches: int) -> int:
+    """FLOP of one image in the tower; attention over a whole image grows with the square of its patches."""
+    size = vision.hidden_size
+    matrices = 3 if vision.kind == "qwen2_5_vl" else 2  # gate, up and down, or up and down
+    layer = 4 * size**2 + matrices * size * vision.intermediate_size
+    embedding = vision.in_channels * vision.temporal_patch_size * vision.patch_size**2 * size
+    linear = 2 * patches * (vision.depth * layer + embedding)
+    merged = size * vision.merge_size**2
+    merger = 2 * (patches // vision.merge_size**2) * merged * (merged + vision.output_size)
+    whole, window = vision.depth, patches
+    if vision.window_size is not None:
+        whole = len(vision.full_attention_layers)
+        window = min(patches, (vision.window_size // vision.patch_size) ** 2)
+    pairs = patches * (whole * patches + (vision.depth - whole) * window)
+    return linear + merger + 4 * pairs * size
+
+
+def _layer_weights(decoder: DecoderConfig) -> int:
+    attention = decoder.hidden_size * decoder.head_size * (2 * decoder.heads + 2 * decoder.kv_heads)
+    return attention + 3 * decoder.hidden_size * decoder.intermediate_size
