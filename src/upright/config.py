@@ -85,7 +85,18 @@ class ServeConfig(BaseModel):
     media_timeout: float = Field(20.0, gt=0, description="Seconds to fetch one image URL, at most.")
     allow_private_media: bool = Field(False, description="Fetch image URLs that lead to private or loopback addresses.")
     allowed_local_media_path: Path | None = Field(None, description="Directory whose files file:// URLs may name.")
+    request_timeout: float | None = Field(None, gt=0, description="Seconds that a request may take in all; then 504.")
     drain_timeout: float = Field(30.0, ge=0, description="Seconds that running requests get to finish on shutdown.")
+    standby: bool = Field(True, description="Keep a process in reserve that takes over when the engine dies.")
+    hang_patience: float = Field(
+        10.0, ge=1, description="Seconds that any step may take; more where it has more to do."
+    )
+    state_dir: Path | None = Field(None, description="Where incident reports and what was learned are kept.")
+    record_content: bool = Field(False, description="Put prompts and outputs of requests into incident reports.")
+    forget: bool = Field(
+        False, description="Forget on which rung this configuration stood, and begin with the fastest."
+    )
+    test_faults: Path | None = Field(None, description="For tests only: a directory in which files ask for faults.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
 

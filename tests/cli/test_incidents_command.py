@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from upright.cli.main import app
-from upright.supervise.incident import Environment, Incident, RequestFacts
-from upright.supervise.incident_store import IncidentStore
+from upright.supervise.incidents.incident import Environment, Incident, RequestFacts
+from upright.supervise.incidents.store import IncidentStore
 from upright.supervise.state_directory import incidents_directory
 
 MACHINE = Environment(upright="0.1.0", python="3.11", torch="2.11", platform="Linux", cpu="CPU", cores=2,

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from upright.supervise.explain import explain
-from upright.supervise.incident import Environment, Incident, RequestFacts, StepFacts
-from upright.supervise.known_errors import KNOWN_ERRORS
-from upright.supervise.stack_frames import innermost_frame, raised_at
+from upright.supervise.incidents.explain import explain
+from upright.supervise.incidents.incident import Environment, Incident, RequestFacts, StepFacts
+from upright.supervise.incidents.known_errors import KNOWN_ERRORS
+from upright.supervise.incidents.stack_frames import innermost_frame, raised_at
 
 GIB = 2**30
 CPU = {

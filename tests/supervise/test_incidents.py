@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from upright.messages import EngineOptions
-from upright.supervise import environment as environment_module
-from upright.supervise.environment import NO_ANSWER, gather
-from upright.supervise.incident import (
+from upright.supervise.incidents import environment as environment_module
+from upright.supervise.incidents.environment import NO_ANSWER, gather
+from upright.supervise.incidents.incident import (
     Environment,
     Incident,
     Recovery,
@@ -23,8 +23,8 @@ from upright.supervise.incident import (
     StepFacts,
     new_incident_id,
 )
-from upright.supervise.incident_markdown import duration, incident_markdown
-from upright.supervise.incident_store import IncidentStore, NoSuchIncident
+from upright.supervise.incidents.markdown import duration, incident_markdown
+from upright.supervise.incidents.store import IncidentStore, NoSuchIncident
 from upright.supervise.state_directory import incidents_directory, state_directory
 
 OPTIONS = EngineOptions(
@@ -245,7 +245,7 @@ def test_a_failed_write_leaves_nothing_half_done(store: IncidentStore, monkeypat
         raise OSError(28, "No space left on device")
 
     store.write(incident("a"))
-    monkeypatch.setattr("upright.supervise.incident_store.os.fsync", full)
+    monkeypatch.setattr("upright.supervise.incidents.store.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         store.write(incident("b"))
     assert sorted(path.name for path in store.directory.iterdir()) == ["a.json", "a.md"]

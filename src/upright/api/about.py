@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
@@ -38,12 +39,17 @@ def _model(front: Front, name: str) -> dict[str, object]:
 
 
 async def health(request: Request) -> Response:
-    """GET /health: 200 exactly when a request would be served now."""
-    service = front_of(request).service
-    if service.state == "ready":
-        return _json({"state": "ready"})
-    headers = {"retry-after": str(service.retry_after)}
-    return Response(orjson.dumps({"state": service.state}), 503, headers, "application/json")
+    """GET /health: 200 exactly when a request would be served now; else why not, and for how long."""
+    status = front_of(request).service.status()
+    if status.retry_after is None:
+        return _json({"state": status.state})
+    told = {"state": status.state, "reason": status.reason, "retry_after": status.retry_after}
+    return Response(orjson.dumps(told), 503, {"retry-after": str(status.retry_after)}, "application/json")
+
+
+async def status(request: Request) -> Response:
+    """GET /status: engines, rung, deaths and recoveries."""
+    return _json(msgspec.to_builtins(front_of(request).service.status()))
 
 
 async def live(request: Request) -> Response:

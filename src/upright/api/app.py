@@ -38,6 +38,7 @@ def create_app(service: EngineService, context: ChatContext) -> FastAPI:
             route("POST", "/tokenize", tokenize),
             route("POST", "/detokenize", detokenize),
             route("GET", "/health", about.health, protected=False),
+            route("GET", "/status", about.status, protected=False),
             route("GET", "/live", about.live, protected=False),
             route("GET", "/version", about.version, protected=False),
             route("GET", "/metrics", about.metrics, protected=False),

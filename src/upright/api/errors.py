@@ -10,12 +10,15 @@ import orjson
 from starlette.responses import Response
 
 from upright.chat.errors import BadRequest
-from upright.supervise.journal import EngineGone
+from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
 from upright.supervise.service import EngineUnavailable, Overloaded
 
 log = logging.getLogger(__name__)
 
-TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 503: "service_unavailable"}
+TYPES = {
+    401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error", 503: "service_unavailable",
+    504: "timeout",
+}  # fmt: skip
 
 
 class ClientGone(Exception):
@@ -64,6 +67,10 @@ def describe(error: Exception) -> Failure:
             return Failure(503, str(error), None, "engine_unavailable", {"retry-after": str(error.retry_after)})
         case EngineGone():
             return Failure(503, str(error), None, "engine_gone", {"retry-after": str(error.retry_after)})
+        case DeadlinePassed():
+            return Failure(504, str(error), None, "timeout")
+        case CrashesEngine():  # OpenAI's clients repeat a 500 unless they are told not to
+            return Failure(500, str(error), None, "request_crashes_engine", {"x-should-retry": "false"})
         case ClientGone():
             return Failure(499, "the client closed the connection", None, "client_gone")
     incident = uuid.uuid4().hex[:12]

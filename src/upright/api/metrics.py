@@ -65,15 +65,29 @@ class Metrics:
 
 
 class EngineCollector(Collector):
-    """The newest step's figures; before the first step only whether the engine serves."""
+    """The server's state and its deaths, and the newest step's figures once there are any."""
 
     def __init__(self, service: EngineService) -> None:
         self._service = service
 
     def collect(self) -> Iterable[Metric]:
-        yield GaugeMetricFamily(
-            "upright:engine_ready", "1 while an engine serves.", int(self._service.state == "ready")
+        status = self._service.status()
+        gauges: tuple[tuple[str, str, int], ...] = (
+            ("engine_ready", "1 while an engine serves.", int(status.state == "ready")),
+            ("rung", "Configuration that runs: 0 is as set, higher is safer and slower.", status.rung),
+            ("requests_on_trial", "Suspects of an engine's death that are being tried apart.", status.on_trial),
         )
+        for name, text, number in gauges:
+            yield GaugeMetricFamily(f"upright:{name}", text, number)
+        counters: tuple[tuple[str, str, float], ...] = (
+            ("engine_deaths", "Engines that ended unasked.", status.deaths),
+            ("recoveries", "Deaths after which everything in flight has gone on.", status.recoveries),
+            ("recovery_seconds", "From deaths to the next token of everything in flight.", status.recovery_seconds),
+            ("replayed_requests", "Sequences that were handed to another engine.", status.replays),
+            ("recovered_tokens", "Output tokens that these had and kept.", status.recovered_tokens),
+        )
+        for name, text, count in counters:
+            yield CounterMetricFamily(f"upright:{name}", text, count)
         stats = self._service.stats
         if stats is None:
             return

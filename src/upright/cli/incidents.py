@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from upright.supervise.incident import Incident
+    from upright.supervise.incidents.incident import Incident
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1
@@ -33,7 +33,7 @@ def incidents_command(
     ] = None,
 ) -> None:
     """List the reports of engines that died, newest first, or show one."""
-    from upright.supervise.incident_store import IncidentStore, NoSuchIncident
+    from upright.supervise.incidents.store import IncidentStore, NoSuchIncident
     from upright.supervise.state_directory import incidents_directory, state_directory
 
     try:
@@ -65,7 +65,7 @@ def _list(incidents: list[Incident], directory: Path, as_json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from upright.supervise.incident_markdown import shown_how, shown_time
+    from upright.supervise.incidents.markdown import shown_how, shown_time
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("id", "when", "cause"):
@@ -85,7 +85,7 @@ def _show(incident: Incident, as_json: bool) -> None:
     if as_json:
         _print_json(incident)
         return
-    from upright.supervise.incident_markdown import incident_markdown
+    from upright.supervise.incidents.markdown import incident_markdown
 
     text = incident_markdown(incident)
     if not sys.stdout.isatty():

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import logging
 import os
+import platform
 import socket
 import sys
 import time
@@ -84,9 +85,7 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
             # No engine is there to be ended, and the threads of a download would be waited for, network and all.
             logging.shutdown()
             os._exit(0)
-        from upright.supervise.supervisor import Supervisor
-
-        supervisor = Supervisor(prepared.plan.options, config.max_queue, config.log_level, display.show)
+        supervisor = _supervisor(config, prepared, display.show)
         supervisor.start()
         try:
             # The front's own imports and the tokenizer take their time while the engine loads.
@@ -150,6 +149,35 @@ def _server(config: ServeConfig, supervisor: Supervisor, context: ChatContext) -
     )
 
 
+def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loading], None]) -> Supervisor:
+    from upright.supervise.learned import Lessons, fingerprint
+    from upright.supervise.rungs import ladder
+    from upright.supervise.state_directory import incidents_directory, state_directory
+    from upright.supervise.supervisor import Care, Supervisor
+
+    state = config.state_dir
+    if state is None:
+        try:
+            state = state_directory()
+        except OSError as error:
+            log.warning("%s; nothing is kept", error)
+    lessons = None
+    if state is not None:
+        lessons = Lessons(state / "rungs.json", fingerprint(prepared.plan.options, prepared.hardware))
+        if config.forget:
+            lessons.forget()
+    care = Care(
+        max_queue=config.max_queue,
+        log_level=config.log_level,
+        patience=config.hang_patience,
+        standby=config.standby,
+        request_timeout=config.request_timeout,
+        incidents=incidents_directory(state) if state is not None else None,
+        record_content=config.record_content,
+    )
+    return Supervisor(ladder(prepared.plan.options, prepared.plan.sequence_bytes), care, lessons, progress)
+
+
 @dataclass(frozen=True)
 class Prepared:
     """What is known before an engine is started."""
@@ -157,6 +185,7 @@ class Prepared:
     directory: Path
     model: ModelConfig
     plan: Plan
+    hardware: str  # in words, to tell this machine from another
 
 
 def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepared:
@@ -173,10 +202,12 @@ def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepar
         if config.load_format != "dummy":
             weight_files(directory)  # a gap is told now, not after an engine has been started
         hardware = Hardware((), "--device cpu") if config.device == "cpu" else probe()
-        plan = make_plan(config, model, directory, Machine.here(hardware))
+        machine = Machine.here(hardware)
+        plan = make_plan(config, model, directory, machine)
     except (SourceError, UnsupportedModel, WeightsError, PlanError) as error:
         raise CannotServe(str(error)) from error
-    return Prepared(directory, model, plan)
+    names = ", ".join(gpu.name for gpu in hardware.gpus) or f"{platform.machine()}, {machine.cores} cores"
+    return Prepared(directory, model, plan, names)
 
 
 def _load_context(config: ServeConfig, prepared: Prepared) -> ChatContext:

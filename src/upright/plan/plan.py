@@ -46,6 +46,7 @@ class Plan:
     options: EngineOptions
     weight_bytes: int
     kv_bytes: int | None  # None: the engine measures what is left on the GPU
+    sequence_bytes: int  # KV cache of one sequence at full length
     image_tokens: int  # of the largest image; 0 without a vision tower
     notes: tuple[str, ...]  # what was chosen for the user, and why
 
@@ -88,8 +89,10 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         seed=config.seed,
         attention=config.attention,
         threads=config.threads or (machine.cores if device == "cpu" else 0),
+        faults=str(config.test_faults) if config.test_faults is not None else None,
     )
-    return Plan(options, weights, kv_bytes, image_tokens, tuple(notes))
+    sequence_bytes = -(-length // config.block_size) * config.block_size * kv_bytes_per_token(model.decoder, dtype)
+    return Plan(options, weights, kv_bytes, sequence_bytes, image_tokens, tuple(notes))
 
 
 def _device(config: ServeConfig, machine: Machine, notes: list[str]) -> str:

@@ -38,8 +38,9 @@ class CrashesEngine(RequestLost):
 
     def __init__(self, incident: str) -> None:
         super().__init__(
-            f"this request crashes the engine: it was found to be the cause of incident {incident}. Every other request "
-            f"goes on; send this one no more, and show the operator the incident (`upright incidents {incident}`)"
+            f"this request crashes the engine: it was found to be the cause of incident {incident}. Every other "
+            f"request goes on; do not send this one again, and tell the operator, who sees why with `upright incidents "
+            f"{incident}`"
         )
         self.incident = incident
 
@@ -75,7 +76,9 @@ class Entry:
 
     def append(self, update: SequenceOutput, now: float) -> None:
         """Take what one step added; wake the reader if it waits for it."""
-        if update.cached_tokens is not None and not self.output:  # what a replay finds in the cache is nobody's business
+        if (
+            update.cached_tokens is not None and not self.output
+        ):  # what a replay finds in the cache is nobody's business
             self.cached_tokens = update.cached_tokens
         if update.tokens:
             if self.first_token is None:

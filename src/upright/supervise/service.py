@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
+import msgspec
+
 from upright.messages import EngineStats, Ready, Request
 from upright.supervise.journal import Entry
 
@@ -26,6 +28,40 @@ class EngineUnavailable(Exception):
         self.retry_after = retry_after  # seconds
 
 
+class EngineStatus(msgspec.Struct, frozen=True):
+    """One process. `state`: importing, loading or ready; a standby is importing or waiting."""
+
+    rank: int
+    pid: int
+    state: str
+
+
+class LastDeath(msgspec.Struct, frozen=True):
+    time: str  # ISO 8601 with offset
+    incident: str
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server is, as GET /status tells it. Counters are since the start of the front."""
+
+    state: EngineState
+    reason: str = ""  # why there is no engine, where there is none
+    retry_after: int | None = None  # seconds until it may serve again; None while it does
+    rung: int
+    rung_name: str
+    rungs: tuple[str, ...]  # from fastest to safest
+    engines: tuple[EngineStatus, ...]
+    standby: EngineStatus | None
+    in_flight: int  # requests that have not ended
+    on_trial: int  # suspects of a death that are being tried apart
+    deaths: int
+    recoveries: int
+    recovery_seconds: float  # from a death to the next token of everything that was in flight, all recoveries together
+    replays: int  # requests that were handed to another engine
+    recovered_tokens: int  # that they had by then
+    last_death: LastDeath | None
+
+
 class EngineService(Protocol):
     """An engine that takes requests. Implemented by `supervise.supervisor.Supervisor`; tests script their own."""
 
@@ -34,7 +70,7 @@ class EngineService(Protocol):
 
     @property
     def ready(self) -> Ready | None:
-        """What the serving engine said of itself; None while none serves."""
+        """What the newest engine that served said of itself; None before the first."""
         ...
 
     @property
@@ -47,12 +83,17 @@ class EngineService(Protocol):
         """Seconds after which a client that is turned away now should come back; at least 1."""
         ...
 
+    def status(self) -> Status: ...
+
     def admit(self, sequences: int) -> None:
         """Ask for room for so many sequences. Raises: Overloaded, EngineUnavailable."""
         ...
 
     def submit(self, request: Request) -> Entry:
-        """Put the request into the journal, then hand it to the engine. Raises: Overloaded, EngineUnavailable."""
+        """Put the request into the journal, then hand it to the engine, or keep it for the one that is starting.
+
+        Raises: Overloaded, EngineUnavailable, and CrashesEngine for a request that has killed engines before.
+        """
         ...
 
     def release(self, request_id: str) -> None:

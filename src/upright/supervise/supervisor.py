@@ -1,4 +1,4 @@
-"""Keeps one engine alive and everything in flight accounted for. The only code that talks to an engine."""
+"""Keeps one engine alive. It carries out what `policy` and `keeper` say: processes, sockets and clocks are here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
 
 import zmq.asyncio
 
 from upright.messages import (
     Abort,
-    EngineOptions,
+    Crashed,
     EngineStats,
     FromEngine,
     Loading,
@@ -23,51 +26,93 @@ from upright.messages import (
     Stop,
     Submit,
 )
+from upright.supervise import policy
+from upright.supervise.diagnosis import Diagnosis, Remains, count_oom_kills, diagnose
 from upright.supervise.engine_process import EngineProcess
-from upright.supervise.journal import EngineGone, Entry, Journal
-from upright.supervise.policy import Death, GiveUp, History, after_death
-from upright.supervise.service import EngineState, EngineUnavailable, Overloaded
+from upright.supervise.incidents.autopsy import Findings, in_step, request_facts, step_facts
+from upright.supervise.incidents.incident import new_incident_id
+from upright.supervise.incidents.reporter import Reporter
+from upright.supervise.journal import EngineGone, Entry
+from upright.supervise.keeper import EngineEnd, Keeper, LostContact
+from upright.supervise.learned import Lessons
+from upright.supervise.policy import Decision, FailedStart
+from upright.supervise.recovery import Recoveries
+from upright.supervise.rungs import Rung, traits
+from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
+from upright.supervise.standby import Standby
+from upright.supervise.watch import LOADING_SECONDS, Hang, Sight, Watch
 
 log = logging.getLogger(__name__)
 
 FIRST_LOAD_GUESS = 10.0  # seconds, until a load has been measured
 STOP_GRACE = 5.0  # seconds that an engine gets to leave by itself
+LOOK_SECONDS = 0.2  # between two looks at the engine
+FAILED_RETRY_AFTER = 60  # seconds; somebody has to do something first
+
+
+@dataclass(frozen=True)
+class Care:
+    """How engines are looked after."""
+
+    max_queue: int  # sequences that may wait
+    log_level: str = "info"
+    patience: float = 10.0  # seconds; the least deadline of a step
+    standby: bool = True  # keep a process in reserve
+    request_timeout: float | None = None  # seconds that a request may take in all
+    incidents: Path | None = None  # directory of reports; None: none are kept
+    record_content: bool = False  # put prompts and outputs into them
 
 
 class Supervisor:
-    """An EngineService: starts the engine, journals requests, notices deaths, starts the next engine."""
+    """An EngineService: starts engines, keeps requests through their deaths, and gives up when there is no use."""
 
     def __init__(
         self,
-        options: EngineOptions,
-        max_queue: int,
-        log_level: str = "info",
+        rungs: tuple[Rung, ...],
+        care: Care,
+        lessons: Lessons | None = None,
         on_loading: Callable[[Loading], None] = lambda loading: None,
     ) -> None:
-        self._options = options
-        self._max_queue = max_queue
-        self._log_level = log_level
+        self._rungs = rungs
+        self._care = care
+        self._lessons = lessons
         self._on_loading = on_loading
-        self._journal = Journal()
+        self._keeper = Keeper(self._first_state(), self._send)
         self._context = zmq.asyncio.Context()
+        options = rungs[0].options
+        self._standby = Standby(self._context, options.threads, care.log_level, care.standby)
+        self._reporter = Reporter(care.incidents)
+        self._recoveries = Recoveries()
         self._engine: EngineProcess | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # the first engine serves, or there will be none
         self._drained = asyncio.Event()
-        self._state: EngineState = "starting"
+        self._stop = asyncio.Event()
+        self._draining = False
+        self._planned = False  # the present engine ends because a higher rung is tried
+        self._failure = ""
         self._ready: Ready | None = None
         self._stats: EngineStats | None = None
+        self._crashed: Crashed | None = None
         self._refused: StartFailed | None = None
-        self._failure = ""
-        self._launched_at = 0.0
+        self._watch = Watch(care.patience)
+        self._expected_at = time.monotonic() + FIRST_LOAD_GUESS  # when the next engine should serve
         self._load_seconds = FIRST_LOAD_GUESS
-        self.deaths = 0  # engines that ended unasked, since the start
+        self._deaths = 0
+        self._last_death: LastDeath | None = None
 
     # ---- what the service protocol asks ------------------------------------------------------------------------------
 
     @property
     def state(self) -> EngineState:
-        return self._state
+        if self._failure:
+            return "failed"
+        if self._draining:
+            return "draining"
+        if self._keeper.serving:
+            return "ready"
+        return "starting" if self._ready is None else "recovering"
 
     @property
     def ready(self) -> Ready | None:
@@ -79,10 +124,9 @@ class Supervisor:
 
     @property
     def retry_after(self) -> int:
-        """The rest of the load where an engine is starting; a short while otherwise."""
-        if self._state in ("starting", "recovering"):
-            return max(1, math.ceil(self._load_seconds - (time.monotonic() - self._launched_at)))
-        return max(1, math.ceil(self._load_seconds)) if self._state == "failed" else 1
+        if self.state == "failed":
+            return FAILED_RETRY_AFTER
+        return max(1, math.ceil(self._expected_at - time.monotonic())) if not self._keeper.serving else 1
 
     @property
     def failure(self) -> str:
@@ -93,139 +137,311 @@ class Supervisor:
     def engine_pid(self) -> int | None:
         return self._engine.pid if self._engine is not None else None
 
+    def status(self) -> Status:
+        state, keeper = self.state, self._keeper
+        engine_state = "ready" if keeper.serving else "loading"
+        reserve = self._standby.pid
+        return Status(
+            state=state,
+            reason="" if state == "ready" else self._why_unavailable(),
+            retry_after=None if state == "ready" else self.retry_after,
+            rung=keeper.state.rung,
+            rung_name=self._rungs[keeper.state.rung].name,
+            rungs=tuple(rung.name for rung in self._rungs),
+            engines=(EngineStatus(0, self._engine.pid, engine_state),) if self._engine is not None else (),
+            standby=EngineStatus(0, reserve, "waiting") if reserve is not None else None,
+            in_flight=keeper.unfinished,
+            on_trial=len(keeper.state.trial) + sum(map(len, keeper.state.untried)),
+            deaths=self._deaths,
+            recoveries=self._recoveries.count,
+            recovery_seconds=self._recoveries.seconds,
+            replays=keeper.replays,
+            recovered_tokens=keeper.recovered_tokens,
+            last_death=self._last_death,
+        )
+
     def admit(self, sequences: int) -> None:
-        if self._state != "ready":
+        if self.state not in ("ready", "recovering"):
             raise EngineUnavailable(self._why_unavailable(), self.retry_after)
-        waiting = len(self._journal) + sequences - self._options.max_num_seqs
-        if waiting > self._max_queue:
-            raise Overloaded(max(0, len(self._journal) - self._options.max_num_seqs), self._max_queue, self.retry_after)
+        running = self._rungs[0].options.max_num_seqs
+        in_flight = len(self._keeper.journal)
+        if in_flight + sequences - running > self._care.max_queue:
+            raise Overloaded(max(0, in_flight - running), self._care.max_queue, self.retry_after)
 
     def submit(self, request: Request) -> Entry:
         self.admit(1)
-        entry = self._journal.open(request)
-        assert self._engine is not None  # a ready state has an engine
-        self._engine.send(Submit(request))
-        return entry
+        return self._keeper.submit(request, time.monotonic(), self._care.request_timeout)
 
     def release(self, request_id: str) -> None:
-        entry = self._journal.close(request_id)
-        if entry is not None and not entry.done and self._engine is not None:
-            self._engine.send(Abort([request_id]))
-        if not len(self._journal):
+        self._keeper.release(request_id)
+        self._note_progress()
+        if not len(self._keeper.journal):
             self._drained.set()
 
     # ---- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the first engine in the background. Await `settled` to know what became of it."""
-        self._watch = asyncio.create_task(self._keep_alive(), name="engine-watch")
+        self._life = asyncio.create_task(self._keep_alive(), name="engine-life")
+        self._ticking = asyncio.create_task(self._tick(), name="engine-watch")
 
     async def settled(self) -> None:
         """Return once the first engine serves (`ready`) or none ever will (`failed`)."""
         await self._settled.wait()
 
     async def drain(self, patience: float) -> int:
-        """Take nothing new, wait up to `patience` seconds for what is in flight; returns how many are left."""
-        if self._state != "failed":
-            self._state = "draining"
+        """Take nothing new, wait up to `patience` seconds for what is in flight; returns how many are left.
+
+        Engines that die meanwhile are replaced: what is in flight is finished all the same.
+        """
+        self._draining = True
         self._drained.clear()
-        if len(self._journal):
+        if len(self._keeper.journal):
             try:
                 await asyncio.wait_for(self._drained.wait(), patience)
             except TimeoutError:
-                log.warning("%d requests did not finish within %.0f s of draining", len(self._journal), patience)
-        return len(self._journal)
+                left = len(self._keeper.journal)
+                log.warning("%d requests did not finish within %.0f s of draining", left, patience)
+        return len(self._keeper.journal)
 
     def give_up_requests(self) -> None:
         """Tell every reader that still waits that the server stops: EngineGone."""
-        self._lose_all("the server is shutting down")
+        self._keeper.lose_all(EngineGone("the server is shutting down", self.retry_after))
 
     async def stop(self) -> None:
         """End the engine and leave nothing behind."""
-        self._state = "draining"
+        self._draining = True
+        self._stop.set()
         self.give_up_requests()
-        if self._watch is not None and self._engine is not None:
-            self._engine.send(Stop())
-            done, _ = await asyncio.wait({self._watch}, timeout=STOP_GRACE if self._ready is not None else 0)
-            if not done:
-                self._engine.kill()
-                await asyncio.wait({self._watch}, timeout=STOP_GRACE)
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        engine = self._engine
+        if engine is not None:
+            engine.send(Stop())
+            await asyncio.wait({engine.ended}, timeout=STOP_GRACE if self._keeper.serving else 0)
+            engine.kill()
+        for task in (self._life, self._ticking):
+            if task is not None:
+                done, _ = await asyncio.wait({task}, timeout=STOP_GRACE)
+                if not done:
+                    task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self._standby.stop()
+        await self._reporter.finish()
         self._context.destroy(linger=0)
 
     async def _keep_alive(self) -> None:
         """Run engines one after the other until told to stop, or until the policy gives up."""
-        history = History()
-        while self._state not in ("draining", "failed"):
-            self._refused = None
-            self._launched_at = time.monotonic()
-            exit_description = await self._run_engine()
-            served = self._ready is not None
-            self._engine = self._ready = self._stats = None
-            if self._state == "draining":
-                self._lose_all(f"the server is shutting down, and its engine has ended ({exit_description})")
+        delay: float | None = 0.0
+        while delay is not None:
+            self._expected_at = time.monotonic() + delay + self._load_seconds
+            await self._pause(delay)
+            if self._stop.is_set():
                 return
-            history = await self._after_end(history, served, exit_description)
+            delay = await self._run_engine()
 
-    async def _run_engine(self) -> str:
-        """Start an engine and listen to it until it ends. Returns how it ended."""
+    async def _run_engine(self) -> float | None:
+        """One engine from its start to its end. Returns the seconds until the next one, or None for no more."""
+        self._crashed = self._refused = None
+        self._planned = False
+        self._watch = Watch(self._care.patience)
+        rung = self._keeper.state.rung
+        oom_kills = count_oom_kills()
         try:
-            self._engine = await EngineProcess.start(self._options, self._context, self._log_level)
+            process = await self._standby.take()
         except OSError as error:  # out of processes, memory or files: that may pass
-            return f"it could not be started: {error}"
-        return await self._engine.listen(self._handle)
+            diagnosis = Diagnosis("crash", f"it could not be started: {error}")
+            return self._go_on(self._after_failed_start(diagnosis))
+        process.on_message = self._handle
+        self._engine = process
+        process.load(self._rungs[rung].options)
+        code = await process.ended
+        self._engine = None
+        self._stats = None
+        try:
+            if self._stop.is_set() or self._planned:
+                self._keeper.engine_replaced()
+                return 0.0
+            return self._after_end(process, code, rung, _difference(oom_kills, count_oom_kills()))
+        finally:
+            process.bury()
 
-    async def _after_end(self, history: History, served: bool, exit_description: str) -> History:
-        self.deaths += 1
+    def _after_end(self, process: EngineProcess, code: int, rung: int, oom_kills: int | None) -> float | None:
+        """An engine has ended unasked: find out why, decide, tell. Returns as `_run_engine`."""
+        keeper, now = self._keeper, time.monotonic()
+        diagnosis = diagnose(Remains(code, process.hang, self._crashed, self._refused, oom_kills))
+        moment = datetime.now().astimezone()
+        incident = new_incident_id(moment)
+        reading = process.read_black_box()
+        served = keeper.serving
+        struck = in_step(reading)
+        aboard = frozenset(keeper.aboard) if struck is None else struck
+        entries = [entry for entry in keeper.journal if not entry.done]
+        tokens = keeper.engine_tokens
+        if served:
+            beat = reading.beat if reading is not None else now
+            self._recoveries.died(
+                max(beat, process.last_message), now, incident, keeper.replays, keeper.recovered_tokens
+            )
+            decision = keeper.engine_ended(EngineEnd(now, diagnosis.cause, struck, incident))
+        else:
+            decision = self._after_failed_start(diagnosis)
+        self._deaths += 1
+        self._last_death = LastDeath(moment.isoformat(timespec="milliseconds"), incident)
+        replayed = keeper.unfinished
+        log.error(
+            "the engine has ended%s (%s), incident %s: %s. Requests lost: %d, kept: %d. %s",
+            "" if served else " before it served", diagnosis.how, incident, "; ".join(decision.why),
+            len(entries) - replayed, replayed, _next_step(decision),
+        )  # fmt: skip
+        self._reporter.file(
+            Findings(
+                id=incident, when=moment, diagnosis=diagnosis, serving=served,
+                options=self._rungs[rung].options, rung=rung, rung_name=self._rungs[rung].name,
+                requests=request_facts(
+                    entries, aboard, frozenset(keeper.state.chains), self._care.record_content
+                ),
+                decision=[*decision.why, _next_step(decision)], tokens=tokens, oom_kills=oom_kills,
+                crashed=self._crashed, refused=self._refused, pid=process.pid, uptime=now - process.started,
+                step=step_facts(process, reading), stacks=process.read_stacks(), log=list(process.last_lines),
+                resident_bytes=process.resident_bytes,
+            )
+        )  # fmt: skip
+        if keeper.state.rung != rung:
+            self._learn("; ".join(decision.why))
+        return self._go_on(decision)
+
+    def _after_failed_start(self, diagnosis: Diagnosis) -> Decision:
         refused = None
         if self._refused is not None:
             refused = self._refused.message + (f"; {self._refused.advice}" if self._refused.advice else "")
-        history, action = after_death(history, Death(served, exit_description, refused))
-        if isinstance(action, GiveUp):
-            self._state, self._failure = "failed", action.reason
-            log.error("no engine will be started any more: %s", action.reason)
-            self._lose_all(f"the engine cannot be started: {action.reason}")
-            self._settled.set()
-            return history
-        if served:
-            self._state = "recovering"
-        lost = sum(not entry.done for entry in self._journal)
-        when = f"in {action.delay:.1f} s" if action.delay else "now"
-        log.error("the engine has ended (%s), requests lost: %d; starting another %s", exit_description, lost, when)
-        self._launched_at = time.monotonic() + action.delay
-        self._lose_all(f"the engine has ended ({exit_description}); another is starting")
-        await asyncio.sleep(action.delay)
-        return history
+        failed = FailedStart(time.monotonic(), diagnosis.cause, diagnosis.how, refused)
+        self._keeper.state, decision = policy.after_failed_start(self._keeper.state, failed)
+        return decision
 
-    def _lose_all(self, message: str) -> None:
-        for entry in self._journal:
-            if not entry.done:
-                entry.deaths += 1
-                entry.lose(EngineGone(message, self.retry_after))
+    def _go_on(self, decision: Decision) -> float | None:
+        if decision.delay is None:
+            self._failure = decision.why[-1]
+            log.error("no engine will be started any more: %s", self._failure)
+            self._keeper.lose_all(EngineGone(f"the engine cannot be started: {self._failure}", self.retry_after))
+            self._settled.set()
+        return decision.delay
+
+    # ---- the engine speaks -------------------------------------------------------------------------------------------
 
     def _handle(self, message: FromEngine) -> None:
         match message:
             case StepDone(outputs=outputs, stats=stats):
                 self._stats = stats
-                now = time.monotonic()
-                for update in outputs:
-                    entry = self._journal.get(update.id)
-                    if entry is not None and not entry.done:
-                        entry.append(update, now)
+                try:
+                    self._keeper.take(outputs, time.monotonic())
+                except LostContact as error:
+                    assert self._engine is not None
+                    self._engine.condemn(Hang("crash", str(error), 0.0))
+                self._note_progress()
             case Ready():
-                self._ready = message
-                self._load_seconds = time.monotonic() - self._launched_at
-                if self.deaths:
-                    log.info("an engine serves again, %.1f s after its start", self._load_seconds)
-                if self._state in ("starting", "recovering"):
-                    self._state = "ready"
-                self._settled.set()
+                self._engine_serves(message)
             case Loading():
+                self._recoveries.loading(time.monotonic())
                 self._on_loading(message)
             case StartFailed():
                 self._refused = message
+            case Crashed():
+                self._crashed = message
+
+    def _engine_serves(self, ready: Ready) -> None:
+        assert self._engine is not None
+        now = time.monotonic()
+        self._ready = ready
+        self._load_seconds = now - (self._engine.loading_since or now)
+        if self._deaths:
+            log.info("an engine serves again, %.2f s after it was told to load", self._load_seconds)
+        self._keeper.engine_serves(now)
+        self._recoveries.serves(now)
+        self._note_progress()
+        self._settled.set()
+        self._standby.prepare()
+
+    def _note_progress(self) -> None:
+        """If the last request of a recovery has gone on, the recovery is over."""
+        if self._recoveries.open and not self._keeper.awaited and self._keeper.serving:
+            incident, recovery = self._recoveries.finish(
+                time.monotonic(), self._keeper.replays, self._keeper.recovered_tokens
+            )
+            log.info(
+                "recovered: noticed after %.3f s, taken over in %.3f s, loaded in %.3f s, replayed in %.3f s",
+                recovery.notice, recovery.take_over, recovery.load, recovery.replay,
+            )  # fmt: skip
+            self._reporter.add_recovery(incident, recovery)
+
+    def _send(self, message: Submit | Abort) -> None:
+        if self._engine is not None:
+            self._engine.send(message)
+
+    # ---- the clock ---------------------------------------------------------------------------------------------------
+
+    async def _tick(self) -> None:
+        """Deadlines of requests, hangs of the engine, and the time for a higher rung."""
+        while not self._stop.is_set():
+            await self._pause(LOOK_SECONDS)
+            now = time.monotonic()
+            if late := self._keeper.expire(now):
+                log.warning("%d requests were not finished within their time", late)
+                self._note_progress()
+            if self._engine is not None and self._engine.hang is None and not self._engine.ended.done():
+                await self._look_at(self._engine, now)
+            self._try_higher_rung(now)
+
+    async def _look_at(self, process: EngineProcess, now: float) -> None:
+        stopped = process.is_stopped()
+        reading = process.read_black_box()
+        sight = Sight(now, reading, stopped, len(self._keeper.aboard), process.last_message)
+        hang = self._watch.look(sight, self._keeper.state.patience)
+        if hang is None and reading is None and now - (process.loading_since or now) > LOADING_SECONDS:
+            hang = Hang("hang", f"its imports did not end within {LOADING_SECONDS:.0f} s", LOADING_SECONDS)
+        if hang is None:
+            return
+        log.error("the engine hangs: %s; ending it", hang.how)
+        if not stopped:
+            await process.dump_stacks()
+        process.condemn(hang)
+
+    def _try_higher_rung(self, now: float) -> None:
+        if self._engine is None or not self._keeper.serving or self._draining:
+            return
+        state = policy.climb(self._keeper.state, now, idle=not len(self._keeper.journal))
+        if state is self._keeper.state:
+            return
+        self._keeper.state = state
+        name = self._rungs[state.rung].name
+        log.info("rung %d, %r, is tried again after a time without a death", state.rung, name)
+        self._learn("it has proven itself on the rung below")
+        self._planned = True
+        self._engine.kill()
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, unless everything stops."""
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._stop.wait(), seconds)
+            except TimeoutError:
+                return
+
+    # ---- what is remembered between starts ---------------------------------------------------------------------------
+
+    def _first_state(self) -> policy.State:
+        """Begin on the rung that was learned to stand, if any."""
+        state = policy.State(ladder=traits(self._rungs), since=time.monotonic())
+        lesson = self._lessons.recall() if self._lessons is not None else None
+        names = [rung.name for rung in self._rungs]
+        if lesson is None or lesson.rung not in names[1:]:
+            return state
+        log.warning("starting on rung %r, as learned at %s (%s); --forget begins anew", lesson.rung, lesson.when,
+                    lesson.why)  # fmt: skip
+        return replace(state, rung=names.index(lesson.rung), relapses=lesson.relapses)
+
+    def _learn(self, why: str) -> None:
+        if self._lessons is not None:
+            state = self._keeper.state
+            self._lessons.learn(self._rungs[state.rung].name, state.relapses, why)
 
     def _why_unavailable(self) -> str:
         return {
@@ -234,4 +450,14 @@ class Supervisor:
             "draining": "the server is shutting down",
             "failed": f"no engine can be started: {self._failure}",
             "ready": "ready",
-        }[self._state]
+        }[self.state]
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def _next_step(decision: Decision) -> str:
+    if decision.delay is None:
+        return "No more engines are started."
+    return f"Another starts in {decision.delay:.1f} s." if decision.delay else "Another starts now."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from upright.plan.memory import gib
-from upright.supervise.explain_facts import STOPPED, killed_by_oom_killer, killed_from_outside, signal_number
-from upright.supervise.incident import Incident
+from upright.supervise.incidents.explain_facts import STOPPED, killed_by_oom_killer, killed_from_outside, signal_number
+from upright.supervise.incidents.incident import Incident
 
 SENDERS = {
     "SIGKILL": "look for a watchdog, a memory guard (systemd-oomd, earlyoom), a job scheduler's limit on a process, "

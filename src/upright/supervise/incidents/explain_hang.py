@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 
 from upright.plan.memory import gib
-from upright.supervise.environment import NO_ANSWER
-from upright.supervise.explain_facts import STOPPED, answered_with_stacks, on_gpu
-from upright.supervise.incident import Incident
-from upright.supervise.stack_frames import innermost_frame
+from upright.supervise.incidents.environment import NO_ANSWER
+from upright.supervise.incidents.explain_facts import STOPPED, answered_with_stacks, on_gpu
+from upright.supervise.incidents.incident import Incident
+from upright.supervise.incidents.stack_frames import innermost_frame
 
 IMAGE_DECODING = "/upright/engine/images.py"
 LITTLE_MEMORY = 0.05  # of the whole: less, and a machine with swap spends its time there

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from upright.plan.memory import gib
-from upright.supervise.explain_facts import killed_by_oom_killer, on_gpu
-from upright.supervise.incident import Incident
+from upright.supervise.incidents.explain_facts import killed_by_oom_killer, on_gpu
+from upright.supervise.incidents.incident import Incident
 
 FRAGMENTED_BYTES = 256 * 2**20  # held by torch and in no use, from which another allocator is worth a try
 

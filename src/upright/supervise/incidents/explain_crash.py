@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from upright.supervise.explain_facts import CRASH_SIGNALS, compiled_kernels_off, on_gpu
-from upright.supervise.incident import Incident
-from upright.supervise.stack_frames import Frame, innermost_frame, raised_at
+from upright.supervise.incidents.explain_facts import CRASH_SIGNALS, compiled_kernels_off, on_gpu
+from upright.supervise.incidents.incident import Incident
+from upright.supervise.incidents.stack_frames import Frame, innermost_frame, raised_at
 
 OURS = ("upright", "torch")
 IMAGE_CODE = ("PIL/", "upright/engine/images.py", "upright/models/resample.py")

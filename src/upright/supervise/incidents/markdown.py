@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from upright.plan.memory import gib
-from upright.supervise.incident import Incident, Recovery, RequestFacts, StepFacts
+from upright.supervise.incidents.incident import Incident, Recovery, RequestFacts, StepFacts
 
 LONGEST_HOW = 160  # characters, where one line is wanted
 CAUSES = {

@@ -14,7 +14,7 @@ import msgspec
 from upright import __version__
 from upright.messages import EngineOptions
 from upright.plan.memory import available_memory, gib
-from upright.supervise.incident import Environment
+from upright.supervise.incidents.incident import Environment
 
 GPU_SECONDS = 5.0  # that the driver's tool gets; after a GPU's fault it may never answer
 NO_ANSWER = "nvidia-smi does not answer"

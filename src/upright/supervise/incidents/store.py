@@ -11,8 +11,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from upright.supervise.incident import Incident
-from upright.supervise.incident_markdown import incident_markdown
+from upright.supervise.incidents.incident import Incident
+from upright.supervise.incidents.markdown import incident_markdown
 
 log = logging.getLogger(__name__)
 

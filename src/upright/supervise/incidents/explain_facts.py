@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal as signals
 
-from upright.supervise.incident import Incident
+from upright.supervise.incidents.incident import Incident
 
 KILLED_BY = "killed by"  # how the diagnosis words a signal that the front has not sent
 STOPPED = "stopped"  # how the watch words a process that the kernel shows as stopped

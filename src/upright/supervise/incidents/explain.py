@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from upright.plan.memory import gib
-from upright.supervise.explain_crash import crash_advice
-from upright.supervise.explain_facts import (
+from upright.supervise.incidents.explain_crash import crash_advice
+from upright.supervise.incidents.explain_facts import (
     STOPPED,
     answered_with_stacks,
     compiled_kernels_off,
@@ -20,11 +20,11 @@ from upright.supervise.explain_facts import (
     killed_from_outside,
     ran_out_of_memory,
 )
-from upright.supervise.explain_hang import hang_advice
-from upright.supervise.explain_memory import memory_advice
-from upright.supervise.explain_outside import outside_advice
-from upright.supervise.incident import Incident
-from upright.supervise.known_errors import known_error
+from upright.supervise.incidents.explain_hang import hang_advice
+from upright.supervise.incidents.explain_memory import memory_advice
+from upright.supervise.incidents.explain_outside import outside_advice
+from upright.supervise.incidents.incident import Incident
+from upright.supervise.incidents.known_errors import known_error
 
 Rule = Callable[[Incident], Iterator[str]]
 

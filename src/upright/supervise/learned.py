@@ -1,0 +1,68 @@
+"""What was learned about a configuration on this machine: the rung on which it stands. Kept between starts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import datetime
+from hashlib import blake2b
+from pathlib import Path
+
+import msgspec
+
+from upright import __version__
+from upright.messages import EngineOptions
+
+log = logging.getLogger(__name__)
+
+
+class Lesson(msgspec.Struct, frozen=True):
+    rung: str  # name
+    relapses: int
+    when: str  # ISO time with offset
+    why: str
+
+
+def fingerprint(options: EngineOptions, hardware: str) -> str:
+    """Names (version, model, hardware, options): what was learned of one says nothing about another."""
+    named = [__version__, hardware, msgspec.to_builtins(msgspec.structs.replace(options, faults=None))]
+    return blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+class Lessons:
+    """A small JSON file. One that cannot be read or written is told in the log and otherwise does without."""
+
+    def __init__(self, file: Path, key: str) -> None:
+        self._file = file
+        self._key = key
+
+    def recall(self) -> Lesson | None:
+        return self._read().get(self._key)
+
+    def learn(self, rung: str, relapses: int, why: str) -> None:
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        self._write(self._read() | {self._key: Lesson(rung, relapses, now, why)})
+
+    def forget(self) -> None:
+        lessons = self._read()
+        if lessons.pop(self._key, None) is not None:
+            self._write(lessons)
+
+    def _read(self) -> dict[str, Lesson]:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Lesson])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("cannot read what was learned before in %s: %s", self._file, error)
+            return {}
+
+    def _write(self, lessons: dict[str, Lesson]) -> None:
+        temporary = self._file.with_suffix(f".{os.getpid()}.new")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(lessons), indent=2))
+            temporary.replace(self._file)
+        except OSError as error:
+            log.warning("cannot keep what was learned in %s: %s", self._file, error)
