@@ -16,8 +16,9 @@ import msgspec
 
 from upright.messages import Abort, Request, SequenceOutput, Submit
 from upright.supervise import policy
+from upright.supervise.inquiry import Accused, Suspect
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, Entry, Journal, RequestLost
-from upright.supervise.policy import Cause, Death, Decision, State, Suspect
+from upright.supervise.policy import Cause, Death, Decision, State
 
 PROVEN_TOKENS = 8  # past the point of death, and a suspect is none any more
 
@@ -48,7 +49,12 @@ class Keeper:
         self.awaited: set[str] = set()  # requests aboard of the last death that have not gone on since
         self._send = send
         self._aboard: dict[str, Entry] = {}  # with the engine, in order of arrival
-        self._goals: dict[str, int] = {}  # suspect → length of output that proves it innocent
+        self.on_convicted: Callable[[Accused], None] = lambda accused: None  # a request was found guilty and has failed
+        self._goals: dict[str, int] = {}  # request → length of output that proves that it lives
+        self._left: dict[
+            str, Suspect
+        ] = {}  # went while it was with the present engine, which may die of it all the same
+        self._now = 0.0  # of the last thing that happened
         self._served_since = 0.0
         self._tokens = 0  # that the present engine has produced
 
@@ -59,6 +65,7 @@ class Keeper:
 
         Raises: CrashesEngine for what is remembered to have killed engines.
         """
+        self._now = now
         if self.state.poisons:
             poison = policy.poison_of(self.state, content_of(request), now)
             if poison is not None:
@@ -70,15 +77,17 @@ class Keeper:
 
     def release(self, request_id: str) -> None:
         """The client has everything, or has gone."""
-        if self.journal.close(request_id) is not None:
-            self._forget(request_id)
+        entry = self.journal.close(request_id)
+        if entry is not None and not entry.done:
+            self._depart([entry])
 
     def expire(self, now: float) -> int:
         """End what has outlived its deadline; returns how many."""
+        self._now = now
         late = [e for e in self.journal if e.deadline is not None and e.deadline <= now and not e.done]
         for entry in late:
             entry.lose(DeadlinePassed((entry.deadline or now) - entry.arrived))
-            self._forget(entry.request.id)
+        self._depart(late)
         return len(late)
 
     def lose_all(self, reason: RequestLost) -> int:
@@ -86,12 +95,17 @@ class Keeper:
         unfinished = [entry for entry in self.journal if not entry.done]
         for entry in unfinished:
             entry.lose(reason)
-            self._forget(entry.request.id)
+        self._depart(unfinished)
         return len(unfinished)
 
     @property
     def unfinished(self) -> int:
         return sum(not entry.done for entry in self.journal)
+
+    @property
+    def engine_tokens(self) -> int:
+        """That the present engine has produced."""
+        return self._tokens
 
     @property
     def aboard(self) -> tuple[str, ...]:
@@ -102,14 +116,15 @@ class Keeper:
 
     def engine_serves(self, now: float) -> None:
         """A new engine takes requests: hand it everything that may run, with the tokens that are there already."""
+        self._now = self._served_since = now
         self.state = policy.after_start(self.state)
         self.serving = True
-        self._served_since = now
         self._tokens = 0
-        self._fill()
+        self._arrange()
 
     def take(self, outputs: Iterable[SequenceOutput], now: float) -> None:
         """What a step added. Late words on a request that was taken back are passed over. Raises: LostContact."""
+        self._now = now
         proven = []
         for update in outputs:
             entry = self._aboard.get(update.id)
@@ -128,26 +143,30 @@ class Keeper:
             if self._goals and update.id in self._goals and (entry.done or len(entry.output) >= self._goals[update.id]):
                 proven.append(update.id)
         for request_id in proven:
-            self._absolve(request_id)
+            del self._goals[request_id]
+            self.state, guilty = policy.after_proof(self.state, request_id, now)
+            self._fail(guilty)
+        if proven:
+            self._arrange()
 
     def engine_ended(self, end: EngineEnd) -> Decision:
         """An engine that served is gone, and everything that it sent has been taken. What is to be done now?"""
-        struck = [
-            entry for name, entry in self._aboard.items() if end.in_step is None or name in end.in_step
-        ] or list(self._aboard.values())
-        suspects = tuple(Suspect(entry.request.id, content_of(entry.request)) for entry in struck)
+        self._now = end.now
+        struck = [entry for name, entry in self._aboard.items() if end.in_step is None or name in end.in_step]
+        left = [] if end.in_step is None else [one for name, one in self._left.items() if name in end.in_step]
+        if not struck and not left:
+            struck = list(self._aboard.values())
+        suspects = tuple(suspect_of(entry) for entry in struck)
+        tried = {name for group in (self.state.trial, *self.state.untried) for name in group}
+        tried |= {one.id for one in suspects} | {one.suspect.id for one in self.state.inquiry.accused}
+        others = sum(not entry.done and entry.request.id not in tried for entry in self.journal)
         age = end.now - self._served_since
-        death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident)
+        death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident, others, tuple(left))
         self.state, decision = policy.after_death(self.state, death)
         for entry in self._aboard.values():
             entry.deaths += 1
         self._take_back()
-        if decision.convicted:
-            guilty = {suspect.content for suspect in decision.convicted}
-            for entry in self.journal:
-                if not entry.done and content_of(entry.request) in guilty:
-                    entry.lose(CrashesEngine(end.incident))
-                    self._forget(entry.request.id)
+        self._fail(Accused(suspect, end.incident, 1) for suspect in decision.convicted)
         return decision
 
     def engine_replaced(self) -> None:
@@ -159,31 +178,55 @@ class Keeper:
         self.serving = False
         self.awaited = {name for name, entry in self._aboard.items() if not entry.done}
         self._aboard.clear()
+        self._left.clear()
+        # A goal stays where the first of the deaths in a row has set it: who gets further from death to death lives.
         entries = {name: self.journal.get(name) for name in self.state.chains}
-        self._goals = {name: len(e.output) + PROVEN_TOKENS for name, e in entries.items() if e is not None}
+        self._goals = {
+            name: self._goals.get(name, len(entry.output) + PROVEN_TOKENS)
+            for name, entry in entries.items()
+            if entry is not None
+        }
 
-    def _forget(self, request_id: str) -> None:
-        """The request has left or has failed: it stops wherever it is, and is no suspect any more."""
-        self.awaited.discard(request_id)
-        if self._aboard.pop(request_id, None) is not None:
-            self._send(Abort([request_id]))
-        self._absolve(request_id)
+    def _fail(self, guilty: Iterable[Accused]) -> None:
+        """They and all requests with the same content fail."""
+        for accused in guilty:
+            same = [e for e in self.journal if not e.done and content_of(e.request) == accused.suspect.content]
+            for entry in same:
+                entry.lose(CrashesEngine(accused.incident))
+            self._depart(same)
+            self.on_convicted(accused)
 
-    def _absolve(self, request_id: str) -> None:
-        """Take the suspicion off a request; where that ends a trial, let those go on whose turn it is."""
-        self._goals.pop(request_id, None)
-        before = self.state
-        self.state = policy.absolve(before, request_id)
-        if self.state.trial == before.trial or not self.serving:
+    def _depart(self, entries: Iterable[Entry]) -> None:
+        """These have left or have failed: they stop wherever they are, and what is known of them is put on file."""
+        aboard, before = [], self.state
+        for entry in entries:
+            name = entry.request.id
+            self.awaited.discard(name)
+            self._goals.pop(name, None)
+            if self._aboard.pop(name, None) is not None:
+                aboard.append(name)
+                self._left[name] = suspect_of(entry)
+            self.state, guilty = policy.after_departure(self.state, suspect_of(entry), self._now)
+            self._fail(guilty)
+        if aboard:
+            self._send(Abort(aboard))
+        if self.state is not before or self.state.inquiry.open:
+            self._arrange()
+
+    def _arrange(self) -> None:
+        """Have exactly those with the engine that may run."""
+        if not self.serving:
             return
+        state = self.state
+        if state.inquiry.accused and not state.trial:
+            waiting = {one.suspect.id for one in state.inquiry.accused}
+            if all(entry.done or entry.request.id in waiting for entry in self.journal):
+                self.state = policy.without_comparison(state)
         parked = [name for name in self._aboard if not policy.may_run(self.state, name)]
         for name in parked:
             del self._aboard[name]
         if parked:
             self._send(Abort(parked))
-        self._fill()
-
-    def _fill(self) -> None:
         for entry in self.journal:
             name = entry.request.id
             if not entry.done and name not in self._aboard and policy.may_run(self.state, name):
@@ -196,8 +239,15 @@ class Keeper:
             self.recovered_tokens += len(entry.output)
             request = msgspec.structs.replace(request, output=list(entry.output), attempt=entry.handed_over)
         entry.handed_over += 1
+        if self.state.inquiry.open:  # whoever lives while others are accused says something about them
+            self._goals.setdefault(request.id, len(entry.output) + PROVEN_TOKENS)
         self._aboard[request.id] = entry
+        self._left.pop(request.id, None)
         self._send(Submit(request))
+
+
+def suspect_of(entry: Entry) -> Suspect:
+    return Suspect(entry.request.id, content_of(entry.request))
 
 
 def content_of(request: Request) -> bytes:

@@ -3,51 +3,47 @@
 Three questions are answered after each death.
 
 *Who did it?* Requests aboard are suspects. After a first death all are replayed. If one dies again with requests aboard
-that have not proven themselves since, these are tried apart: halves of them run alone, the others wait. A group
-whose members all prove themselves (a few tokens past the point of death, or their end) is innocent; one that dies
-is split again. A request that dies alone, and was aboard of every death in a row that led there, is the culprit: it fails,
-and its content is remembered for a while. One culprit among n costs 2 + log2(n) deaths.
+that have not proven themselves since, these are tried apart by halves (`inquiry`), until the culprit died alone and
+everybody else lived: it fails, and its content is remembered for a while. One culprit among n, in a configuration that
+has served before, costs at most 2 + log2(n) deaths and never fewer than three; k of them at most
+2 + k * (log2(n) + 1) if they are aboard together.
 
 *Is it the configuration?* Deaths that no request explains are strikes against the rung, the configuration that runs.
-Three strikes soon after each other, or two starts that fail, and the next engine runs a safer rung. After a proven
-time it climbs back.
+Three strikes soon after each other, two starts that fail, or an inquiry in which nobody lives, and the next engine runs
+a safer rung. After a proven time it climbs back.
 
 *Is there any use in going on?* Deaths of engines that did nothing before are counted in a row; past a limit on the last
 rung, no more engines are started. An engine that has done work before it died is no reason to stop.
 
-What was done from outside (SIGKILL where the kernel counted no lack of memory, SIGSTOP, SIGTERM) speaks against no request
-and no rung.
+What was done from outside (SIGKILL where the kernel counted no lack of memory, SIGSTOP, SIGTERM) speaks against no
+request and no rung.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from upright.supervise import inquiry as search
+from upright.supervise.inquiry import Accused, Inquiry, Suspect
+
 Cause = Literal["outside", "crash", "memory", "hang"]
 
-LEAST_DEATHS = 3  # in a row, the last of them alone, until a request is found guilty
 POISON_SECONDS = 600.0  # that the content of a guilty request is remembered
 STRIKES = 3  # within STRIKE_SECONDS, until a rung is left
 STRIKE_SECONDS = 600.0
 START_TRIES = 2  # failed starts in a row, until a rung is left
 LAST_TRIES = 3  # failed starts in a row on the last rung, until no more engines are started
+SERVED_TRIES = 8  # the same, once an engine has served: then it can work, and what is in the way may pass
 BARREN_DEATHS = 5  # engines in a row on the last rung that die before they have done anything
 OUTSIDE_DEATHS = 10  # the same, for deaths from outside, on any rung
 STABLE_SECONDS = 60.0  # an engine that has served so long has done something, even where there was nothing to do
+KNOWN_GOOD_TOKENS = 100  # from one engine: its configuration works for most requests
 LONGEST_DELAY = 30.0  # seconds
 PROOF_SECONDS = 1800.0  # without a strike, until a higher rung is tried again; doubled by each relapse
 MOST_RELAPSES = 6
 PATIENCE = (1.0, 2.0, 4.0)  # factors of a step's deadline, by the number of hangs so far
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A request that was aboard when an engine died. Requests with equal content share their fate."""
-
-    id: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,8 @@ class Death:
     tokens: int  # that this engine produced
     age: float  # seconds that it served
     incident: str  # id of the report
+    others: int = 0  # unfinished requests that are no suspects: what an accused one can be compared with
+    left: tuple[Suspect, ...] = ()  # were aboard as well, but their clients have gone meanwhile
 
 
 @dataclass(frozen=True)
@@ -90,15 +88,15 @@ class RungTraits:
 
 @dataclass(frozen=True)
 class State:
-    """All that is remembered between two deaths. NOTE: `trial` empty means that every request may run."""
+    """All that is remembered between two deaths."""
 
     ladder: tuple[RungTraits, ...] = (RungTraits("full"),)
     rung: int = 0
-    chains: Mapping[str, int] = field(default_factory=dict)  # suspect → deaths in a row that it was aboard of
-    trial: tuple[str, ...] = ()  # suspects that run alone now and have not proven themselves
-    untried: tuple[tuple[str, ...], ...] = ()  # groups whose turn comes after it
+    inquiry: Inquiry = field(default_factory=Inquiry)
     poisons: Mapping[bytes, Poison] = field(default_factory=dict)
     strikes: tuple[float, ...] = ()  # times
+    served: bool = False  # some engine has
+    known_good: bool = False  # an engine on this rung has produced KNOWN_GOOD_TOKENS
     failed_starts: int = 0  # in a row
     barren: int = 0  # deaths in a row of engines that did nothing before
     interrupted: int = 0  # the same, from outside
@@ -115,6 +113,20 @@ class State:
     def patience(self) -> float:
         """Factor of every deadline: an engine that hung may only have been slow, so the next gets more time."""
         return PATIENCE[min(self.hangs, len(PATIENCE) - 1)]
+
+    @property
+    def chains(self) -> Mapping[str, int]:
+        """Suspect → deaths in a row that it was aboard of."""
+        return self.inquiry.chains
+
+    @property
+    def trial(self) -> tuple[str, ...]:
+        """Suspects that run alone now; empty means that all may run but the accused."""
+        return self.inquiry.trial
+
+    @property
+    def untried(self) -> tuple[tuple[str, ...], ...]:
+        return self.inquiry.untried
 
 
 @dataclass(frozen=True)
@@ -134,110 +146,123 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
     productive = death.tokens > 0 or death.age >= STABLE_SECONDS
     if productive:
         state = replace(state, barren=0, interrupted=0)
+    if death.tokens >= KNOWN_GOOD_TOKENS:
+        state = replace(state, known_good=True)
     if death.cause == "hang":
         state = replace(state, hangs=state.hangs + 1)
     if death.cause == "outside":
         state = replace(state, interrupted=state.interrupted + (not productive))
         why = "it was ended from outside, which speaks against no request and no configuration"
-        return _go_on(state, (), (why,))
-    if any(one.id in state.trial for one in death.aboard):
-        state, convicted, why = _narrow(state, death)
-        return _go_on(state, convicted, (why,))
-    if state.trial:
-        why = "none of the suspects was aboard"
-    else:
-        state, why = _suspect(state, death)
-    state = replace(state, barren=state.barren + (not productive))
-    state, judged = _strike(state, death)
-    return _go_on(state, (), (why, *judged))
-
-
-def _suspect(state: State, death: Death) -> tuple[State, str]:
-    """A death while everything ran: suspect who was aboard, and try those apart who were suspects already."""
-    again = tuple(one.id for one in death.aboard if one.id in state.chains)
-    chains = {one.id: state.chains.get(one.id, 0) + 1 for one in death.aboard}
-    state = replace(state, chains=chains)
-    if not death.aboard:
-        return state, "no request was aboard"
-    if not again:
-        return state, f"all {_requests(len(death.aboard))} aboard are replayed"
-    first, rest = _halves(again)
-    state = replace(state, trial=first, untried=(rest,) if rest else ())
-    return state, (
-        f"{_requests(len(again))} were aboard of the death before as well; {_requests(len(first))} of them run alone "
-        "now, to find out which one it is"
-    )
-
-
-def _narrow(state: State, death: Death) -> tuple[State, tuple[Suspect, ...], str]:
-    """A death while a group of suspects ran alone: split those who were in the step, or convict the only one."""
-    aboard = {one.id: one for one in death.aboard}
-    struck = tuple(name for name in state.trial if name in aboard)
-    bystanders = tuple(name for name in state.trial if name not in struck)
-    chains = dict(state.chains) | {name: state.chains.get(name, 0) + 1 for name in struck}
-    state = replace(state, chains=chains)
-    others = (bystanders, *state.untried) if bystanders else state.untried
-    if len(struck) > 1:
-        first, rest = _halves(struck)
-        state = replace(state, trial=first, untried=(rest, *others))
-        return state, (), f"it is one of {_requests(len(struck))}; {_requests(len(first))} of them run alone now"
-    (name,) = struck
-    if tuple(aboard) != struck or chains[name] < LEAST_DEATHS:
-        return replace(state, trial=struck, untried=others), (), f"request {name} runs alone once more, to be sure"
-    culprit = aboard[name]
-    remembered = {key: poison for key, poison in state.poisons.items() if poison.until > death.now}
-    remembered[culprit.content] = Poison(death.incident, death.now + POISON_SECONDS)
-    state = _absolve(replace(state, trial=struck, untried=others, poisons=remembered, strikes=()), name)
-    return state, (culprit,), (
-        f"request {name} was aboard of {chains[name]} deaths in a row, of the last one alone: it fails, and the same "
-        f"request is refused for {POISON_SECONDS:.0f} s"
-    )
-
-
-def _strike(state: State, death: Death) -> tuple[State, tuple[str, ...]]:
-    """Count a death that no request explains so far against the rung."""
-    if any(one.id in state.chains and state.chains[one.id] > 1 for one in death.aboard):
-        return state, ()  # a request is about to be found out; if none is, the next death counts
+        return _go_on(state, (), (why,), death.others)
     strikes = (*(at for at in state.strikes if at > death.now - STRIKE_SECONDS), death.now)
+    state = replace(state, barren=state.barren + (not productive), strikes=strikes)
+    if any(one.id in state.trial for one in death.aboard):
+        inquiry, why = search.narrow(state.inquiry, death.aboard, death.incident)
+    else:
+        inquiry, why = search.suspect(state.inquiry, death.aboard, death.now)
+    state = replace(state, inquiry=search.remember(inquiry, death.left, death.now))
+    inquiry = state.inquiry
+    if not inquiry.open:
+        state, judged = _judge_rung(state, death)
+        return _go_on(state, (), (why, *judged), death.others)
+    state, convicted, found = _judge_requests(state, death)
+    return _go_on(state, convicted, (why, *found), death.others)
+
+
+def _judge_requests(state: State, death: Death) -> tuple[State, tuple[Suspect, ...], tuple[str, ...]]:
+    """A death in an inquiry: is somebody guilty, or is it the rung after all?"""
+    if state.inquiry.nobody_lived and not state.last_rung:
+        groups = len(state.inquiry.felled)
+        state = replace(state, inquiry=search.forget(state.inquiry))
+        state, told = _step_down(state, death.now, death.cause, f"{groups} groups of requests died, and nobody lived")
+        return state, (), told
+    inquiry, guilty = search.settle(state.inquiry, state.known_good)
+    state = replace(state, inquiry=inquiry)
+    why: tuple[str, ...] = ()
+    if not guilty and not inquiry.trial and inquiry.accused:  # nobody has lived on this rung
+        if death.others:
+            return state, (), ("it waits, while the others show whether the engine is sound",)
+        if not state.last_rung:
+            state, why = _step_down(state, death.now, death.cause, "there is no request to compare it with")
+            return replace(state, inquiry=search.retry(replace(inquiry, felled=()))), (), why
+        if state.barren >= BARREN_DEATHS:
+            return state, (), ()  # and no request has ever lived here: `_go_on` gives up
+        guilty = search.sure(inquiry)
+        inquiry = search.without(inquiry, {one.suspect.content for one in guilty})
+        state = replace(state, inquiry=search.retry(inquiry))
+    if not guilty:
+        return state, (), why
+    state, told = _convict(state, guilty, death.now)
+    return state, tuple(one.suspect for one in guilty), (*why, *told)
+
+
+def _convict(state: State, guilty: tuple[Accused, ...], now: float) -> tuple[State, tuple[str, ...]]:
+    poisons = {content: poison for content, poison in state.poisons.items() if poison.until > now}
+    poisons |= {one.suspect.content: Poison(one.incident, now + POISON_SECONDS) for one in guilty}
+    known_good = state.known_good and bool(state.inquiry.cleared)  # on old evidence alone, only once
+    return replace(state, poisons=poisons, strikes=(), known_good=known_good), tuple(
+        f"request {one.suspect.id} is the cause: it fails, and the same request is refused for {POISON_SECONDS:.0f} s"
+        for one in guilty
+    )
+
+
+def _judge_rung(state: State, death: Death) -> tuple[State, tuple[str, ...]]:
+    """A death that no request explains so far counts against the rung."""
     relapse = state.climbing and death.now - state.since < _proof(state)
-    state = replace(state, strikes=strikes, since=death.now)
-    if len(strikes) < (1 if relapse else STRIKES):
-        return state, ()
+    state = replace(state, since=death.now)
     if relapse:
-        state = replace(state, relapses=min(MOST_RELAPSES, state.relapses + 1))
-        return _step_down(state, death.now, death.cause, f"rung {state.ladder[state.rung].name!r} has relapsed")
-    return _step_down(state, death.now, death.cause, f"{len(strikes)} deaths that no request explains")
+        return _relapse(state, death.now, death.cause)
+    if len(state.strikes) < STRIKES:
+        return state, ()
+    return _step_down(state, death.now, death.cause, f"{len(state.strikes)} deaths that no request explains")
 
 
 def after_failed_start(state: State, failed: FailedStart) -> tuple[State, Decision]:
     """An engine has died before it served: try again, on a safer rung if need be, and not for ever."""
-    if failed.refused is not None and failed.cause != "memory":
+    if failed.refused is not None and failed.cause != "memory" and not state.served:
         return state, Decision(None, why=(failed.refused,))
     if failed.cause == "outside":
         why = f"it was ended from outside while it started ({failed.how})"
-        return _go_on(replace(state, interrupted=state.interrupted + 1), (), (why,))
+        return _go_on(replace(state, interrupted=state.interrupted + 1), (), (why,), 0)
     count = state.failed_starts + 1
     state = replace(state, failed_starts=count)
     told = failed.refused or failed.how
+    if state.climbing:
+        state, judged = _relapse(state, failed.now, failed.cause)
+        return state, Decision(_backoff(count), why=(told, *judged))
     if count >= START_TRIES and not state.last_rung:
         state, judged = _step_down(state, failed.now, failed.cause, f"{count} starts in a row failed")
         return state, Decision(_backoff(count), why=(told, *judged))
-    if count >= LAST_TRIES:
+    if count >= (SERVED_TRIES if state.served else LAST_TRIES):
         reason = f"{count} engines in a row ended before they served; the last: {told}"
         return state, Decision(None, why=(reason,))
     return state, Decision(_backoff(count), why=(told,))
 
 
-def _go_on(state: State, convicted: tuple[Suspect, ...], why: tuple[str, ...]) -> tuple[State, Decision]:
+def _go_on(state: State, convicted: tuple[Suspect, ...], why: tuple[str, ...], others: int) -> tuple[State, Decision]:
     """Start another engine, unless the last ones have done nothing."""
     if state.interrupted >= OUTSIDE_DEATHS:
         reason = f"{state.interrupted} engines in a row were ended from outside before they did anything"
         return state, Decision(None, convicted, (*why, reason))
-    if state.barren >= BARREN_DEATHS and state.last_rung:
+    if state.barren >= BARREN_DEATHS and state.last_rung and not _promising(state, others):
         reason = f"{state.barren} engines in a row died before they did anything, on the safest configuration there is"
         return state, Decision(None, convicted, (*why, reason))
+    if state.trial:
+        return state, Decision(
+            0.0, convicted, why
+        )  # the next engine meets other requests: there is nothing to wait for
     idle_deaths = max(state.interrupted, state.barren)
     return state, Decision(_backoff(idle_deaths - 1) if idle_deaths > 1 else 0.0, convicted, why)
+
+
+def _promising(state: State, others: int) -> bool:
+    """An inquiry goes on that may yet find that requests were the cause."""
+    inquiry = state.inquiry
+    if not inquiry.open or inquiry.nobody_lived:
+        return False
+    if others or inquiry.cleared or state.known_good:
+        return True
+    return bool(inquiry.trial) and len(inquiry.contents) < 2
 
 
 def _step_down(state: State, now: float, cause: Cause, reason: str) -> tuple[State, tuple[str, ...]]:
@@ -247,8 +272,15 @@ def _step_down(state: State, now: float, cause: Cause, reason: str) -> tuple[Sta
         return state, (f"{reason}, and there is no safer configuration than {state.ladder[state.rung].name!r}",)
     relieving = [index for index in below if state.ladder[index].relieves_memory]
     rung = relieving[0] if cause == "memory" and relieving else below[0]
-    state = replace(state, rung=rung, strikes=(), failed_starts=0, barren=0, since=now, climbing=False)
+    state = replace(
+        state, rung=rung, strikes=(), failed_starts=0, barren=0, since=now, climbing=False, known_good=False
+    )
     return state, (f"{reason}: the next engine runs rung {rung}, {state.ladder[rung].name!r}",)
+
+
+def _relapse(state: State, now: float, cause: Cause) -> tuple[State, tuple[str, ...]]:
+    reason = f"rung {state.ladder[state.rung].name!r} has relapsed"
+    return _step_down(replace(state, relapses=min(MOST_RELAPSES, state.relapses + 1)), now, cause, reason)
 
 
 # ---- the time between deaths -----------------------------------------------------------------------------------------
@@ -256,17 +288,41 @@ def _step_down(state: State, now: float, cause: Cause, reason: str) -> tuple[Sta
 
 def after_start(state: State) -> State:
     """An engine serves."""
-    return replace(state, failed_starts=0)
+    return replace(state, failed_starts=0, served=True)
 
 
-def absolve(state: State, request_id: str) -> State:
-    """The request has proven itself, has ended, or has left: nothing speaks against it any more."""
-    return _absolve(state, request_id) if request_id in state.chains else state
+def after_proof(state: State, request_id: str, now: float) -> tuple[State, tuple[Accused, ...]]:
+    """The request has lived on past the point of death, or has ended. Whom does that convict?"""
+    return _settled(replace(state, inquiry=search.proven(state.inquiry, request_id)), now)
+
+
+def after_departure(state: State, gone: Suspect, now: float) -> tuple[State, tuple[Accused, ...]]:
+    """The request has left unfinished, whatever it was. Whom does that convict?"""
+    if gone.content in state.poisons:
+        return _settled(replace(state, inquiry=search.drop(state.inquiry, gone.id)), now)
+    if gone.id not in state.chains:
+        return state, ()
+    return _settled(replace(state, inquiry=search.departed(state.inquiry, gone, now)), now)
+
+
+def without_comparison(state: State) -> State:
+    """Only the accused are left, and nobody has lived: let them run again, one by one."""
+    if state.trial or not state.inquiry.accused:
+        return state
+    return replace(state, inquiry=search.retry(state.inquiry))
+
+
+def _settled(state: State, now: float) -> tuple[State, tuple[Accused, ...]]:
+    inquiry, guilty = search.settle(state.inquiry, state.known_good)
+    state = replace(state, inquiry=inquiry)
+    if guilty:
+        state, _ = _convict(state, guilty, now)
+    return state, guilty
 
 
 def may_run(state: State, request_id: str) -> bool:
     """Whether the request may be with the engine now; while suspects are tried, only they may."""
-    return not state.trial or request_id in state.trial
+    return search.may_run(state.inquiry, request_id)
 
 
 def poison_of(state: State, content: bytes, now: float) -> Poison | None:
@@ -276,21 +332,13 @@ def poison_of(state: State, content: bytes, now: float) -> Poison | None:
 
 
 def climb(state: State, now: float, idle: bool) -> State:
-    """Try the rung above again, once this one has held for the time of proof: at an idle moment, or in the end anyway."""
-    if state.rung == 0 or state.trial:
+    """Try the rung above once this one has held for the time of proof: at an idle moment, or in the end anyway."""
+    if state.rung == 0 or state.inquiry.open:
         return state
     held = now - state.since
     if held < _proof(state) * (1 if idle else 2):
         return state
-    return replace(state, rung=state.rung - 1, since=now, strikes=(), climbing=True)
-
-
-def _absolve(state: State, request_id: str) -> State:
-    chains = {name: count for name, count in state.chains.items() if name != request_id}
-    groups = [_without(group, request_id) for group in (state.trial, *state.untried)]
-    if not groups[0]:  # its trial is over: the next group that is left has its turn
-        groups = [group for group in groups if group] or [()]
-    return replace(state, chains=chains, trial=groups[0], untried=tuple(group for group in groups[1:] if group))
+    return replace(state, rung=state.rung - 1, since=now, strikes=(), climbing=True, known_good=False, failed_starts=0)
 
 
 def _proof(state: State) -> float:
@@ -299,16 +347,3 @@ def _proof(state: State) -> float:
 
 def _backoff(count: int) -> float:
     return min(LONGEST_DELAY, 0.5 * 2.0 ** (count - 1))
-
-
-def _halves(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    middle = (len(names) + 1) // 2
-    return names[:middle], names[middle:]
-
-
-def _without(names: Sequence[str], name: str) -> tuple[str, ...]:
-    return tuple(one for one in names if one != name)
-
-
-def _requests(count: int) -> str:
-    return "1 request" if count == 1 else f"{count} requests"

@@ -1,8 +1,8 @@
 """Telling a hang from work: what the front sees of an engine that lives, and whether it has to be ended.
 
 A step may take as long as the work in it takes: its deadline is a multiple of what the engine, from its own slowest
-pace so far, expected of it. Time counts only while the front itself was awake to see it, so a machine that was suspended,
-or a front that was starved, blames nobody.
+pace so far, expected of it. Time counts only while the front itself was awake to see it, so a machine that was
+suspended, or a front that was starved, blames nobody.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Hang:
 
 
 class Watch:
-    """Looks at one engine again and again. `patience`: the least deadline in seconds; `factor` lengthens all of them."""
+    """Looks at one engine again and again. `patience`: the least deadline, in seconds; `factor` lengthens them all."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._last_look: float | None = None
         self._asleep = 0.0  # seconds in which the front did not look, in all
-        self._marks: dict[str, tuple[float, float]] = {}  # what is timed → (since, `_asleep` then)
+        self._marks: dict[str, tuple[float, float, float]] = {}  # what is timed → (from, name of it, `_asleep` then)
 
     def look(self, sight: Sight, factor: float = 1.0) -> Hang | None:
         """What is wrong with the engine, or None."""
@@ -90,9 +90,10 @@ class Watch:
             self._marks.pop(what, None)
             return 0.0
         known = self._marks.get(what)
-        if known is None or (known[0] != since and what != "stopped"):
-            known = self._marks[what] = (since, self._asleep)
-        return max(0.0, now - known[0] - (self._asleep - known[1]))
+        if known is None or (known[1] != since and what != "stopped"):
+            # What is new began after the last look, perhaps while the front slept. That time is nobody's fault.
+            known = self._marks[what] = (max(since, now - AWAKE_SECONDS), since, self._asleep)
+        return max(0.0, now - known[0] - (self._asleep - known[2]))
 
 
 def _hang(what: str, seconds: float, deadline: float, cause: Cause = "hang") -> Hang | None:

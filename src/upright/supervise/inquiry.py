@@ -1,0 +1,251 @@
+"""Who killed the engine? Requests that were aboard of deaths, tried apart until the guilty ones stand alone.
+
+A search by halves, level by level: of a group that died, both halves wait at the end of the queue, so that one culprit
+costs one death a level, and those who are innocent show it early. Three things are told apart by what it finds:
+
+*One culprit.* It died alone, everybody else who was suspected proved himself, and every death is explained by it.
+*Several culprits.* More than one died alone. Chance may have struck one of them, so each has to die alone twice.
+*None.* Nobody who was tried ever lived: that speaks against the configuration. So nobody is found guilty until somebody
+else has lived where he died.
+
+All of it is pure: values in, values out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+MANY_GROUPS = 4  # died, with no request in common and none alive: more than that many culprits at once are no culprits
+ABSENT_SECONDS = 600.0  # that a suspect's content is remembered after its client has left
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A request that was aboard when an engine died. Requests with equal content share their fate."""
+
+    id: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Accused:
+    """A suspect that died alone. It waits until there is something to compare with."""
+
+    suspect: Suspect
+    incident: str  # of the last death alone
+    alone: int  # deaths alone
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What is remembered of a suspect whose client has left: the same content may come back under another id."""
+
+    deaths: int
+    until: float  # seconds, monotonic
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    chains: Mapping[str, int] = field(default_factory=dict)  # suspect → deaths in a row that it was aboard of
+    trial: tuple[str, ...] = ()  # suspects that run alone now and have not proven themselves
+    untried: tuple[tuple[str, ...], ...] = ()  # groups whose turn comes after it
+    accused: tuple[Accused, ...] = ()
+    felled: tuple[frozenset[str], ...] = ()  # the smallest groups that died; no request is in two of them
+    cleared: int = 0  # requests that lived where others died
+    escaped: bool = False  # a suspect left before it was tried, and may have been the one
+    absent: Mapping[bytes, Absent] = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        return bool(self.trial or self.untried or self.accused)
+
+    @property
+    def nobody_lived(self) -> bool:
+        """So many groups died, and nobody lived, that it cannot be the requests."""
+        return len(self.felled) >= MANY_GROUPS and not self.cleared
+
+    @property
+    def contents(self) -> set[bytes]:
+        """Of the accused."""
+        return {one.suspect.content for one in self.accused}
+
+
+def may_run(inquiry: Inquiry, request_id: str) -> bool:
+    if inquiry.trial:
+        return request_id in inquiry.trial
+    return all(one.suspect.id != request_id for one in inquiry.accused)
+
+
+# ---- deaths ----------------------------------------------------------------------------------------------------------
+
+
+def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[Inquiry, str]:
+    """A death while everything ran: suspect who was aboard, and try those apart who were suspects already."""
+    if not aboard:
+        return inquiry, "no request was aboard"
+    chains = {one.suspect.id: inquiry.chains[one.suspect.id] for one in inquiry.accused}
+    for one in aboard:
+        absent = inquiry.absent.get(one.content)
+        known = absent.deaths if absent is not None and absent.until > now else 0
+        chains[one.id] = max(inquiry.chains.get(one.id, 0), known) + 1
+    inquiry = (
+        _fell(replace(inquiry, chains=chains), [one.id for one in aboard])
+        if inquiry.accused
+        else replace(inquiry, chains=chains)
+    )
+    again = [one.id for one in aboard if chains[one.id] > 1]
+    if not again:
+        return inquiry, f"all {requests(len(aboard))} aboard are replayed"
+    if not inquiry.accused:
+        inquiry = replace(inquiry, felled=(frozenset(again),))
+    # Whoever was aboard of more deaths than the others is more likely the one: it is tried apart from them.
+    most = [name for name in again if chains[name] == max(chains[name] for name in again)]
+    rest = tuple(name for name in again if name not in most)
+    inquiry = _next(replace(inquiry, untried=(*_halves(tuple(most)), *((rest,) if rest else ()))))
+    return inquiry, (
+        f"{requests(len(again))} were aboard of the death before as well; {requests(len(inquiry.trial))} of them run "
+        "alone now, to find out which one it is"
+    )
+
+
+def narrow(inquiry: Inquiry, aboard: tuple[Suspect, ...], incident: str) -> tuple[Inquiry, str]:
+    """A death while a group of suspects ran alone: split those who were in the step, or accuse the only one."""
+    by_id = {one.id: one for one in aboard}
+    struck = tuple(name for name in inquiry.trial if name in by_id)
+    bystanders = tuple(name for name in inquiry.trial if name not in by_id)
+    chains = dict(inquiry.chains) | {name: inquiry.chains.get(name, 0) + 1 for name in struck}
+    inquiry = _fell(replace(inquiry, chains=chains), struck)
+    others = (*((bystanders,) if bystanders else ()), *inquiry.untried)
+    if len(struck) > 1:
+        inquiry = _next(replace(inquiry, untried=(*others, *_halves(struck))))
+        why = f"it is one of {requests(len(struck))}; {requests(len(inquiry.trial))} run alone now"
+        return inquiry, why
+    (name,) = struck
+    if len(by_id) > 1:
+        return replace(inquiry, trial=struck, untried=others), f"request {name} runs alone once more, to be sure"
+    before = [one for one in inquiry.accused if one.suspect.id == name]
+    accused = Accused(by_id[name], incident, before[0].alone + 1 if before else 1)
+    rest = tuple(one for one in inquiry.accused if one.suspect.id != name)
+    inquiry = _next(replace(inquiry, accused=(*rest, accused), untried=others))
+    return inquiry, f"request {name} was aboard of {chains[name]} deaths in a row, of the last one alone"
+
+
+def settle(inquiry: Inquiry, known_good: bool) -> tuple[Inquiry, tuple[Accused, ...]]:
+    """If everybody has been tried: who is guilty? `known_good`: the configuration has served long before.
+
+    Those accused who may be innocent yet are tried again. Where nothing lived, everybody else runs first: the accused
+    stay where they are, and nobody is convicted.
+    """
+    if inquiry.trial or inquiry.untried:
+        return inquiry, ()
+    if not inquiry.accused:
+        return replace(inquiry, felled=(), cleared=0, escaped=False), ()
+    if not inquiry.cleared and not known_good:
+        return inquiry, ()
+    guilty = sure(inquiry)
+    if guilty:
+        inquiry = without(inquiry, {one.suspect.content for one in guilty})
+    inquiry = retry(inquiry)
+    return (inquiry, guilty) if inquiry.open else (settle(inquiry, known_good)[0], guilty)
+
+
+def sure(inquiry: Inquiry) -> tuple[Accused, ...]:
+    """Those accused whose guilt is beyond chance, provided that something else lived."""
+    if len(inquiry.contents) == 1 and not inquiry.escaped:
+        names = {one.suspect.id for one in inquiry.accused}
+        if all(group <= names for group in inquiry.felled):
+            return inquiry.accused
+    deaths = dict.fromkeys(inquiry.contents, 0)
+    for one in inquiry.accused:
+        deaths[one.suspect.content] += one.alone
+    return tuple(one for one in inquiry.accused if deaths[one.suspect.content] > 1)
+
+
+def retry(inquiry: Inquiry) -> Inquiry:
+    """Try each of the accused alone again."""
+    return _next(replace(inquiry, untried=(*inquiry.untried, *((one.suspect.id,) for one in inquiry.accused))))
+
+
+def without(inquiry: Inquiry, contents: set[bytes]) -> Inquiry:
+    """The convicted are dealt with: their deaths are explained."""
+    names = {one.suspect.id for one in inquiry.accused if one.suspect.content in contents}
+    return replace(
+        inquiry,
+        chains={name: count for name, count in inquiry.chains.items() if name not in names},
+        accused=tuple(one for one in inquiry.accused if one.suspect.id not in names),
+        felled=tuple(group for group in inquiry.felled if not group & names),
+    )
+
+
+def forget(inquiry: Inquiry) -> Inquiry:
+    """The configuration was at fault: everybody is free."""
+    return Inquiry(absent=inquiry.absent)
+
+
+# ---- the time between deaths -----------------------------------------------------------------------------------------
+
+
+def proven(inquiry: Inquiry, request_id: str) -> Inquiry:
+    """The request has lived on past the point of death, or has ended: nothing speaks against it any more."""
+    if inquiry.open:
+        inquiry = replace(inquiry, cleared=inquiry.cleared + 1)
+    return drop(inquiry, request_id)
+
+
+def departed(inquiry: Inquiry, gone: Suspect, now: float) -> Inquiry:
+    """The request has left, and whether it was the one is not known: its content is remembered for a while."""
+    deaths = inquiry.chains.get(gone.id)
+    if deaths is None:
+        return inquiry
+    inquiry = replace(inquiry, absent=_absent(inquiry, gone.content, deaths, now), escaped=inquiry.open)
+    return drop(inquiry, gone.id)
+
+
+def remember(inquiry: Inquiry, left: tuple[Suspect, ...], now: float) -> Inquiry:
+    """These were aboard of a death, but their clients have gone: one more death for their contents."""
+    for one in left:
+        known = inquiry.absent.get(one.content)
+        deaths = known.deaths if known is not None and known.until > now else 0
+        inquiry = replace(inquiry, absent=_absent(inquiry, one.content, deaths + 1, now))
+    return inquiry
+
+
+def _absent(inquiry: Inquiry, content: bytes, deaths: int, now: float) -> Mapping[bytes, Absent]:
+    kept = {key: known for key, known in inquiry.absent.items() if known.until > now}
+    return kept | {content: Absent(deaths, now + ABSENT_SECONDS)}
+
+
+def drop(inquiry: Inquiry, name: str) -> Inquiry:
+    """The request is no part of the inquiry any more."""
+    groups = [tuple(one for one in group if one != name) for group in inquiry.untried]
+    inquiry = replace(
+        inquiry,
+        chains={one: count for one, count in inquiry.chains.items() if one != name},
+        trial=tuple(one for one in inquiry.trial if one != name),
+        untried=tuple(group for group in groups if group),
+        accused=tuple(one for one in inquiry.accused if one.suspect.id != name),
+    )
+    return inquiry if inquiry.trial else _next(inquiry)
+
+
+def _next(inquiry: Inquiry) -> Inquiry:
+    """The turn of the next group, if there is one."""
+    if not inquiry.untried:
+        return replace(inquiry, trial=())
+    return replace(inquiry, trial=inquiry.untried[0], untried=inquiry.untried[1:])
+
+
+def _fell(inquiry: Inquiry, struck: tuple[str, ...] | list[str]) -> Inquiry:
+    """A smaller group that died stands for the larger one that it is from."""
+    group = frozenset(struck)
+    return replace(inquiry, felled=(*(one for one in inquiry.felled if not group & one), group))
+
+
+def _halves(names: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    middle = (len(names) + 1) // 2
+    return tuple(half for half in (names[:middle], names[middle:]) if half)
+
+
+def requests(count: int) -> str:
+    return "1 request" if count == 1 else f"{count} requests"
