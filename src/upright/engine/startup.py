@@ -51,7 +51,8 @@ def start_engine(
     Raises: StartError, and what loading raises (WeightsError, NoAttention).
     """
     began = time.monotonic()
-    device = _open_device(options)
+    with _memory_for(f"{options.device} itself", "free memory on it"):
+        device = _open_device(options)
     dtype = getattr(torch, options.dtype)
     if options.threads:
         torch.set_num_threads(options.threads)
