@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +19,31 @@ import psutil
 import pytest
 
 from upright.messages import EngineOptions, Loading, Request, SamplingParams
-from upright.supervise import engine_process, supervisor
-from upright.supervise.journal import EngineGone
-from upright.supervise.policy import Death, GiveUp, History, Restart, after_death
+from upright.supervise import engine_process, policy, standby, supervisor, watch
+from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone, Entry
+from upright.supervise.learned import Lessons, fingerprint
+from upright.supervise.rungs import ladder
 from upright.supervise.service import EngineUnavailable, Overloaded
-from upright.supervise.supervisor import Supervisor
+from upright.supervise.supervisor import Care, Supervisor
 
 GUARD = 60  # seconds after which a test that hangs is failed
+TOKENS = 9  # of an answer
+WHOLE = list(range(1, TOKENS + 1))
 
 
 @pytest.fixture(autouse=True)
 def fake_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """Engines are the fake one, restarts are not delayed, and nothing is left in the directory for temporary files."""
-
-    def at_once(history: History, death: Death) -> tuple[History, Restart | GiveUp]:
-        history, action = after_death(history, death)
-        return history, Restart(0.0) if isinstance(action, Restart) else action
-
+    """Engines are the fake one, nothing is waited for, and nothing is left in the directory for temporary files."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     monkeypatch.setattr(engine_process, "COMMAND", (sys.executable, fake_engine.__file__))
-    monkeypatch.setattr(supervisor, "after_death", at_once)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield tmp_path
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(policy, "_backoff", lambda count: 0.0)
+    monkeypatch.setattr(standby, "DELAY", 0.0)
+    monkeypatch.setattr(supervisor, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(watch, "STOPPED_SECONDS", 0.1)
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    yield temporary
+    assert list(temporary.iterdir()) == []
 
 
 def options(behaviour: str) -> EngineOptions:
@@ -49,9 +54,13 @@ def options(behaviour: str) -> EngineOptions:
 
 
 @asynccontextmanager
-async def running(behaviour: str = "serve", max_queue: int = 1, **more: Any) -> AsyncIterator[Supervisor]:
+async def running(
+    behaviour: str = "serve", lessons: Lessons | None = None, on_loading: Callable[[Loading], None] = lambda _: None,
+    **care: Any,
+) -> AsyncIterator[Supervisor]:  # fmt: skip
     others = children()
-    made = Supervisor(options(behaviour), max_queue, **more)
+    wanted = replace(Care(max_queue=9, patience=1.0), **care)
+    made = Supervisor(ladder(options(behaviour)), wanted, lessons, on_loading)
     made.start()
     await made.settled()
     try:
@@ -69,34 +78,43 @@ def guarded(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(test(), GUARD))
 
 
-async def until(check: Callable[[], bool]) -> None:
+async def until(check: Callable[[], Any]) -> None:
     while not check():  # noqa: ASYNC110 - what is waited for has no event
         await asyncio.sleep(0.005)
 
 
-def ask(kind: int, name: str = "one") -> Request:
-    return Request(id=name, prompt=[kind], params=SamplingParams(seed=0, max_tokens=9))
+def ask(kind: int, name: str = "one", *more: int, tokens: int = TOKENS) -> Request:
+    return Request(id=name, prompt=[kind, *more], params=SamplingParams(seed=0, max_tokens=tokens))
+
+
+async def answered(service: Supervisor, kind: int, name: str = "one", *more: int) -> Entry:
+    entry = service.submit(ask(kind, name, *more))
+    await entry.finished()
+    service.release(name)
+    return entry
+
+
+def reports(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted(directory.glob("*.json"))]
 
 
 def test_a_request_is_journaled_served_and_dropped(fake_engines: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[Loading] = []
 
     async def test() -> None:
-        async with running(on_loading=told.append) as service:
+        async with running(on_loading=told.append, standby=False) as service:
             assert (service.state, service.ready) == ("ready", fake_engine.READY)
             assert os.listdir(fake_engines) == [], "the socket has no name any more once both ends are connected"
             entry = service.submit(ask(fake_engine.ANSWER))
-            await entry.wait_past(1)
-            assert entry.output[:2] == [1, 2]
             await entry.finished()
-            assert (entry.output, entry.finish, entry.deaths) == ([1, 2, 3], "length", 0)
+            assert (entry.output, entry.finish, entry.deaths) == (WHOLE, "length", 0)
             assert service.stats == fake_engine.STATS
             service.release("one")
             assert await service.drain(GUARD) == 0
             assert service.state == "draining"
 
     guarded(test)
-    assert told == [Loading("importing", 0, 0)]
+    assert told == [Loading("importing", 0, 0), Loading("weights", 1, 2, "B")]
     error = capfd.readouterr().err
     assert "a line of the engine's log" in error
     assert "aborted" not in error
@@ -109,40 +127,101 @@ def test_a_released_request_is_aborted(capfd: pytest.CaptureFixture[str]) -> Non
             await entry.wait_past(0)
             service.release("one")
             service.release("one")
-            answered = service.submit(ask(fake_engine.ANSWER, "two"))
-            await answered.finished()
-            service.release("two")
+            await answered(service, fake_engine.ANSWER, "two")
 
     guarded(test)
     assert capfd.readouterr().err.count("aborted one") == 1
 
 
-def test_a_death_loses_what_was_in_flight_and_nothing_later() -> None:
+@pytest.mark.parametrize("with_standby", [True, False], ids=["standby", "no-standby"])
+@pytest.mark.parametrize(
+    ("kind", "cause", "how"),
+    [
+        (fake_engine.KILL, "outside", "killed by SIGKILL"),
+        (fake_engine.SEGV, "crash", "killed by SIGSEGV"),
+        (fake_engine.RAISE, "crash", "ValueError: no"),
+        (fake_engine.STOP, "outside", "stopped for"),
+        (fake_engine.SPIN, "hang", "does not end after"),
+        (fake_engine.BABBLE, "crash", "what the front cannot handle"),
+        (fake_engine.SKIP, "crash", "token 1 of request guilty, whose next one is 0"),
+        (fake_engine.HANG_UP, "crash", "closed its socket"),
+    ],
+    ids=["kill", "segv", "raise", "stop", "spin", "babble", "skip", "hang-up"],
+)
+def test_a_death_costs_nobody_a_token(tmp_path: Path, kind: int, cause: str, how: str, with_standby: bool) -> None:
+    incidents = tmp_path / "incidents"
+
     async def test() -> None:
-        async with running() as service:
+        async with running(standby=with_standby, incidents=incidents) as service:
+            if with_standby:
+                await until(lambda: service.status().standby)
             first = service.engine_pid
             bystander = service.submit(ask(fake_engine.HOLD, "bystander"))
-            await bystander.wait_past(0)
-            guilty = service.submit(ask(fake_engine.DIE, "guilty"))
-            for entry in (bystander, guilty):
-                with pytest.raises(EngineGone, match="SIGKILL") as caught:
-                    await entry.finished()
-                assert caught.value.retry_after >= 1
-                assert (entry.output, entry.deaths) == ([1, 2], 1)
-                service.release(entry.request.id)
-            assert service.state == "recovering"
-            assert (service.ready, service.stats) == (None, None)
+            await bystander.wait_past(1)
+            guilty = service.submit(ask(kind, "guilty"))
+            await until(lambda: service.status().deaths == 1)
+            assert (service.state, service.stats) == ("recovering", None)
             assert service.retry_after >= 1
-            with pytest.raises(EngineUnavailable, match="another is starting"):
-                service.submit(ask(fake_engine.ANSWER))
-            await until(lambda: service.state == "ready")
+            late = service.submit(ask(fake_engine.ANSWER, "late"))
+            await guilty.finished()
+            assert (guilty.output, guilty.finish, guilty.deaths) == (WHOLE, "length", 1)
+            await late.finished()
+            assert (late.output, late.deaths) == (WHOLE, 0)
+            assert bystander.output == [1, 2]
             assert service.engine_pid not in (None, first)
-            assert service.deaths == 1
-            after = service.submit(ask(fake_engine.ANSWER))
-            await after.finished()
-            service.release("one")
+            for entry in (bystander, guilty, late):
+                service.release(entry.request.id)
+            status = service.status()
+            assert (status.state, status.deaths, status.replays) == ("ready", 1, 2)
+            await until(lambda: service.status().recoveries == 1)
+            assert service.status().last_death is not None
 
     guarded(test)
+    (report,) = reports(incidents)
+    assert report["cause"] == cause
+    assert how in report["how"]
+    assert {one["id"] for one in report["requests"]} == {"bystander", "guilty"}
+    assert all(one["prompt"] is None for one in report["requests"])
+    assert report["recovery"]["requests"] == 2
+    if kind == fake_engine.RAISE:
+        assert report["exception"] == "ValueError: no"
+    assert "a line of the engine's log" in report["log"]
+
+
+def test_content_is_reported_only_where_it_was_asked_for(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(incidents=tmp_path / "incidents", record_content=True) as service:
+            await answered(service, fake_engine.KILL, "one", 5, 6)
+
+    guarded(test)
+    (report,) = reports(tmp_path / "incidents")
+    assert report["requests"][0]["prompt"] == [fake_engine.KILL, 5, 6]
+    assert report["requests"][0]["output"] == [1, 2]
+
+
+def test_a_request_that_kills_every_engine_fails_alone(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(incidents=tmp_path / "incidents") as service:
+            held = [service.submit(ask(fake_engine.DRIP, f"held-{n}", n, tokens=10**6)) for n in range(3)]
+            guilty = service.submit(ask(fake_engine.POISON, "guilty"))
+            with pytest.raises(CrashesEngine) as caught:
+                await guilty.finished()
+            await until(lambda: service.state == "ready")
+            deaths = service.status().deaths
+            assert deaths <= 5
+            assert not any(entry.done for entry in held)
+            service.release("guilty")
+            assert (tmp_path / "incidents" / f"{caught.value.incident}.json").exists() or deaths
+            with pytest.raises(CrashesEngine, match=caught.value.incident):
+                service.submit(ask(fake_engine.POISON, "again"))
+            await answered(service, fake_engine.ANSWER)
+            assert service.status().deaths == deaths
+            for entry in held:
+                service.release(entry.request.id)
+
+    guarded(test)
+    newest = reports(tmp_path / "incidents")[-1]
+    assert "guilty was aboard of" in " ".join(newest["decision"])
 
 
 def test_the_last_words_of_an_engine_count() -> None:
@@ -150,25 +229,15 @@ def test_the_last_words_of_an_engine_count() -> None:
 
     async def test() -> None:
         async with running() as service:
-            for _ in range(5):
-                await until(lambda: service.state == "ready")
-                entry = service.submit(ask(fake_engine.ANSWER_AND_DIE))
-                await entry.finished()
-                assert (entry.output, entry.finish, entry.lost) == ([1, 2, 3], "length", None)
-                service.release("one")
-                await until(lambda: service.state != "ready")
-
-    guarded(test)
-
-
-def test_what_cannot_be_decoded_ends_the_engine() -> None:
-    async def test() -> None:
-        async with running() as service:
-            entry = service.submit(ask(fake_engine.BABBLE))
-            with pytest.raises(EngineGone):
-                await entry.finished()
-            service.release("one")
-            await until(lambda: service.state == "ready")
+            descriptors = 0
+            for deaths in range(1, 8):
+                await until(lambda: service.state == "ready" and service.status().standby)
+                descriptors = descriptors or psutil.Process().num_fds()
+                entry = await answered(service, fake_engine.ANSWER_AND_DIE)
+                assert (entry.output, entry.finish, entry.lost) == (WHOLE, "length", None)
+                await until(lambda deaths=deaths: service.status().deaths == deaths)  # type: ignore[misc]
+            await until(lambda: service.state == "ready" and service.status().standby)
+            await until(lambda: psutil.Process().num_fds() <= descriptors)
 
     guarded(test)
 
@@ -176,7 +245,7 @@ def test_what_cannot_be_decoded_ends_the_engine() -> None:
 def test_a_refusal_at_start_is_final_and_told() -> None:
     async def test() -> None:
         async with running("refuse") as service:
-            assert (service.state, service.deaths) == ("failed", 1)
+            assert service.state == "failed"
             assert service.failure == "the weights are of the wrong colour; paint them"
             with pytest.raises(EngineUnavailable, match="wrong colour"):
                 service.admit(1)
@@ -187,9 +256,36 @@ def test_a_refusal_at_start_is_final_and_told() -> None:
 def test_engines_that_never_serve_are_given_up() -> None:
     async def test() -> None:
         async with running("crash") as service:
-            assert (service.state, service.deaths) == ("failed", 3)
-            assert "3 engines in a row" in service.failure
+            rungs = len(service.status().rungs)
+            assert service.state == "failed"
+            assert service.status().deaths == policy.START_TRIES * (rungs - 1) + policy.LAST_TRIES
+            assert "in a row ended before they served" in service.failure
             assert "exit code 3" in service.failure
+
+    guarded(test)
+
+
+def test_a_lack_of_memory_at_start_leads_to_a_smaller_configuration_that_is_remembered(tmp_path: Path) -> None:
+    lessons = Lessons(tmp_path / "rungs.json", fingerprint(options("small"), "a card"))
+
+    async def test() -> None:
+        async with running("small", lessons) as service:
+            assert (service.state, service.status().rung_name) == ("ready", "small steps")
+            deaths = service.status().deaths
+        assert deaths == policy.START_TRIES
+        async with running("small", lessons) as service:
+            assert (service.status().deaths, service.status().rung_name) == (0, "small steps")
+        lessons.forget()
+        async with running("small", lessons) as service:
+            assert service.status().deaths == policy.START_TRIES
+
+    guarded(test)
+
+
+def test_starts_that_fail_a_few_times_are_tried_again(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(f"twice {tmp_path / 'starts'}") as service:
+            assert (service.state, service.status().deaths) == ("ready", 2)
 
     guarded(test)
 
@@ -201,6 +297,20 @@ def test_a_machine_that_starts_no_processes(monkeypatch: pytest.MonkeyPatch) -> 
         async with running() as service:
             assert service.state == "failed"
             assert "/no/such/program" in service.failure
+
+    guarded(test)
+
+
+def test_what_waits_is_told_when_no_engine_comes_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        async with running(standby=False) as service:
+            monkeypatch.setattr(engine_process, "COMMAND", ("/no/such/program",))
+            entry = service.submit(ask(fake_engine.KILL))
+            with pytest.raises(EngineGone, match="/no/such/program") as caught:
+                await entry.finished()
+            assert caught.value.retry_after >= 1
+            assert service.state == "failed"
+            service.release("one")
 
     guarded(test)
 
@@ -219,6 +329,18 @@ def test_the_queue_has_an_end() -> None:
                 service.admit(2)
             service.release("two")
             service.release("waiting")
+
+    guarded(test)
+
+
+def test_a_request_has_its_deadline() -> None:
+    async def test() -> None:
+        async with running(request_timeout=0.3) as service:
+            entry = service.submit(ask(fake_engine.HOLD))
+            with pytest.raises(DeadlinePassed, match=r"0\.3 s"):
+                await entry.finished()
+            service.release("one")
+            await answered(service, fake_engine.ANSWER)
 
     guarded(test)
 
@@ -251,21 +373,51 @@ def test_a_drain_ends_with_its_patience() -> None:
     guarded(test)
 
 
-def test_an_engine_that_dies_while_draining_is_not_replaced() -> None:
+def test_an_engine_that_dies_while_draining_is_replaced_for_what_is_in_flight() -> None:
     async def test() -> None:
         async with running() as service:
-            entry = service.submit(ask(fake_engine.HOLD))
+            entry = service.submit(ask(fake_engine.STOP))
+            await entry.wait_past(1)
             draining = asyncio.create_task(service.drain(GUARD))
-            await until(lambda: service.state == "draining")
-            assert service.engine_pid is not None
-            os.kill(service.engine_pid, signal.SIGKILL)
-            with pytest.raises(EngineGone, match="shutting down"):
-                await entry.finished()
+            await entry.finished()
+            assert (entry.output, service.state) == (WHOLE, "draining")
             service.release("one")
             assert await draining == 0
-            assert service.engine_pid is None
 
     guarded(test)
+
+
+def test_a_standby_that_dies_is_replaced() -> None:
+    async def test() -> None:
+        async with running() as service:
+            await until(lambda: service.status().standby)
+            first = service.status().standby
+            assert first is not None
+            os.kill(first.pid, signal.SIGKILL)
+            await until(lambda: (now := service.status().standby) is not None and now.pid != first.pid)
+            assert service.status().deaths == 0
+
+    guarded(test)
+
+
+def test_a_higher_rung_is_tried_again_after_a_time_of_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lessons = Lessons(tmp_path / "rungs.json", "key")
+    lessons.learn("small steps", 0, "it was so")
+
+    async def test() -> None:
+        async with running(lessons=lessons) as service:
+            assert service.status().rung_name == "small steps"
+            held = service.submit(ask(fake_engine.HOLD))
+            monkeypatch.setattr(policy, "PROOF_SECONDS", 0.0)
+            await until(lambda: service.status().rung == 0 and service.state == "ready")
+            assert (service.status().deaths, held.done) == (0, False)
+            service.release("one")
+            await answered(service, fake_engine.ANSWER)
+
+    guarded(test)
+    remembered = lessons.recall()
+    assert remembered is not None
+    assert remembered.rung == "full"
 
 
 def test_an_engine_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,21 +433,13 @@ def test_an_engine_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatc
 def test_a_stop_while_the_engine_starts() -> None:
     async def test() -> None:
         others = children()
-        service = Supervisor(options("serve"), 1)
+        service = Supervisor(ladder(options("serve")), Care(max_queue=1))
         service.start()
         await until(lambda: service.engine_pid is not None)
         await service.stop()
         assert children() <= others
 
     guarded(test)
-
-
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [(0, "exit code 0"), (3, "exit code 3"), (-9, "killed by SIGKILL"), (-200, "killed by signal 200")],
-)
-def test_how_an_engine_ended_in_words(code: int, text: str) -> None:
-    assert engine_process.describe_exit(code) == text
 
 
 def test_a_long_path_for_temporary_files_gets_a_shorter_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

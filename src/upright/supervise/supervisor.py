@@ -400,9 +400,10 @@ class Supervisor:
         if hang is None:
             return
         log.error("the engine hangs: %s; ending it", hang.how)
+        process.hang = hang
         if not stopped:
             await process.dump_stacks()
-        process.condemn(hang)
+        process.kill()
 
     def _try_higher_rung(self, now: float) -> None:
         if self._engine is None or not self._keeper.serving or self._draining:
