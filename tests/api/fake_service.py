@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from upright.messages import EngineStats, Ready, Request, RequestFault, SequenceOutput, TokenLogprobs
-from upright.supervise.journal import EngineGone, Entry, Journal
-from upright.supervise.service import EngineState, EngineUnavailable, Overloaded
+from upright.supervise.journal import Entry, Journal, RequestLost
+from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
 
-Step = list[int] | RequestFault | EngineGone | str  # "hang" waits for ever, "abort" ends the request
+Step = list[int] | RequestFault | RequestLost | str  # "hang" waits for ever, "abort" ends the request
 Script = Callable[[Request], list[Step]]
 
 
@@ -35,6 +35,16 @@ class FakeService:
             running=len(self.journal), waiting=0, blocks_used=3, blocks_cached=4, blocks_total=12, preemptions=5,
             prefix_queried_tokens=100, prefix_hit_tokens=60, steps=7, prefill_tokens=80, decode_tokens=90,
             images_encoded=2,
+        )  # fmt: skip
+
+    def status(self) -> Status:
+        ready = self.state == "ready"
+        return Status(
+            state=self.state, reason="" if ready else f"the engine is {self.state}",
+            retry_after=None if ready else self.retry_after, rung=1, rung_name="small steps",
+            rungs=("full", "small steps"), engines=(EngineStatus(0, 77, "ready"),), standby=None,
+            in_flight=len(self.journal), on_trial=0, deaths=2, recoveries=1, recovery_seconds=1.5, replays=6,
+            recovered_tokens=40, last_death=LastDeath("2026-11-21T20:00:00.000+00:00", "20261121-200000-0000"),
         )  # fmt: skip
 
     def admit(self, sequences: int) -> None:
@@ -64,7 +74,7 @@ class FakeService:
                 return
             if step == "hang":
                 return
-            if isinstance(step, EngineGone):
+            if isinstance(step, RequestLost):
                 entry.lose(step)
                 return
             if isinstance(step, RequestFault):

@@ -21,7 +21,7 @@ from serving import CONTEXT_LENGTH, Server
 
 from upright.chat.context import ChatContext
 from upright.messages import RequestFault
-from upright.supervise.journal import EngineGone
+from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
 
 HELLO = [{"role": "user", "content": "Hello"}]
 CHAT = "/v1/chat/completions"
@@ -322,6 +322,25 @@ def test_an_engine_that_dies_before_the_first_token(server: Server, stream: bool
     answer = server.post(CHAT, {"messages": HELLO, "stream": stream, "n": n})
     refused(answer, 503, "the engine died")
     assert answer.headers["retry-after"] == "7"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_crashes_every_engine(server: Server, stream: bool) -> None:
+    server.service.script = lambda request: [CrashesEngine("20261121-200000-0000")]
+    answer = server.post(CHAT, {"messages": HELLO, "stream": stream})
+    error = refused(answer, 500, "upright incidents 20261121-200000-0000")
+    assert error["code"] == "request_crashes_engine"
+    asked = len(server.service.requests)
+    with pytest.raises(openai.InternalServerError, match="20261121-200000-0000"):
+        server.openai.with_options(max_retries=2).chat.completions.create(model="tiny", messages=HELLO)
+    assert len(server.service.requests) == asked + 1, "the client is told not to try again"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_request_that_takes_too_long(server: Server, stream: bool) -> None:
+    server.service.script = lambda request: [DeadlinePassed(1.5)]
+    error = refused(server.post(CHAT, {"messages": HELLO, "stream": stream}), 504, "1.5 s")
+    assert error["code"] == "timeout"
 
 
 def test_a_stream_that_fails_has_an_error_event_and_no_end(server: Server) -> None:

@@ -265,8 +265,14 @@ def test_health_and_the_rest(server: Server) -> None:
         assert "version" in client.get("/version").json()
         server.service.state = "recovering"
         health = client.get("/health")
-        assert (health.status_code, health.json(), health.headers["retry-after"]) == (503, {"state": "recovering"}, "3")
+        assert (health.status_code, health.headers["retry-after"]) == (503, "3")
+        assert health.json() == {"state": "recovering", "reason": "the engine is recovering", "retry_after": 3}
         assert client.get("/live").status_code == 200
+        status = client.get("/status").json()
+        assert status["state"] == "recovering"
+        assert status["engines"] == [{"rank": 0, "pid": 77, "state": "ready"}]
+        assert status["last_death"] == {"time": "2026-11-21T20:00:00.000+00:00", "incident": "20261121-200000-0000"}
+        assert (status["deaths"], status["recoveries"], status["rung"], status["rung_name"]) == (2, 1, 1, "small steps")
 
 
 def test_metrics(server: Server) -> None:
@@ -276,6 +282,13 @@ def test_metrics(server: Server) -> None:
         "upright:num_requests_running 0.0",
         "upright:kv_cache_usage_ratio 0.25",
         "upright:preemptions_total 5.0",
+        "upright:engine_ready 1.0",
+        "upright:rung 1.0",
+        "upright:engine_deaths_total 2.0",
+        "upright:recoveries_total 1.0",
+        "upright:recovery_seconds_total 1.5",
+        "upright:replayed_requests_total 6.0",
+        "upright:recovered_tokens_total 40.0",
         "upright:prefix_cache_queried_tokens_total 100.0",
         'upright:requests_total{finish_reason="stop"}',
         "upright:time_to_first_token_seconds_count",

@@ -35,7 +35,7 @@ def test_the_banner_tells_everything_that_was_chosen() -> None:
         model_path="m", device="cpu", dtype="float32", load_format="auto", max_model_len=512, max_num_seqs=8,
         max_num_batched_tokens=512, kv_cache_bytes=1, block_size=16, max_pixels=None, seed=0,
     )  # fmt: skip
-    plan = Plan(options, 1, 1, 77, ("dtype float32: for a reason",))
+    plan = Plan(options, 1, 1, 1, 77, ("dtype float32: for a reason",))
     out = io.StringIO()
     Console(file=out, width=200).print(banner(ready, plan, Names(), "http://127.0.0.1:1", 2.34))  # type: ignore[arg-type]
     text = re.sub(" +", " ", out.getvalue())

@@ -33,8 +33,9 @@ from upright.messages import (
     Waiting,
 )
 
-# First tokens of prompts: answer; never go on; die of SIGKILL, SIGSEGV or an exception, but only where it is no replay;
-# answer, then die; send what is no message; stop; spin; die always; skip a token; close the socket; a token now and then
+# First tokens of prompts: answer; never go on; die of SIGKILL, SIGSEGV or an exception, but only where it is no
+# replay; answer, then die; send what is no message; stop; spin; die always; skip a token; close the socket; a token
+# now and then
 ANSWER, HOLD, KILL, SEGV, RAISE, ANSWER_AND_DIE, BABBLE, STOP, SPIN, POISON, SKIP, HANG_UP, DRIP = range(13)
 ONCE = (KILL, SEGV, RAISE, BABBLE, STOP, SPIN, HANG_UP)
 BEGUN = 2  # tokens that are sent before something happens
