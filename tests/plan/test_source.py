@@ -39,7 +39,8 @@ WANTED = {"config.json", "tokenizer.json", "chat_template.jinja", "model.safeten
 CHILD = """
 import json, sys
 from upright.config import ServeConfig
-from upright.plan.source import DownloadStopped, SourceError, find_model
+from upright.plan.source import SourceError, find_model
+class DownloadStopped(BaseException): pass
 for settings in json.loads(sys.argv[1]):
     updates = []
     stop_at = settings.pop("stop_at", None)

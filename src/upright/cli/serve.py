@@ -238,10 +238,23 @@ def _listen(config: ServeConfig) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotServe(
-                f"port {config.port} on {config.host} is in use; choose another with --port, or stop what listens there"
+                f"port {config.port} on {config.host} is in use{_holder(config.port)}; choose another with --port, or "
+                "stop what listens there"
             ) from error
         raise CannotServe(f"cannot listen on {config.host}, port {config.port}: {error}") from error
     return listener
+
+
+def _holder(port: int) -> str:
+    """Who listens on a port, as far as this user may see: ` by process 4711 (upright serve …)`."""
+    import psutil
+
+    try:
+        listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        process = next(psutil.Process(one.pid) for one in listening if one.laddr.port == port and one.pid)
+        return f" by process {process.pid} ({' '.join(process.cmdline())[:100]})"
+    except (StopIteration, psutil.Error):
+        return ""
 
 
 def _address(config: ServeConfig, listener: socket.socket) -> str:

@@ -26,10 +26,6 @@ class SourceError(Exception):
     """The model cannot be had. The message says why, and what to do."""
 
 
-class DownloadStopped(BaseException):
-    """For `progress` to raise when the download shall end. No Exception, so that no client tries again after it."""
-
-
 class ModelNotFound(SourceError):
     """There is no such directory, model or revision, or this user may not see it."""
 
@@ -37,7 +33,8 @@ class ModelNotFound(SourceError):
 def find_model(config: ServeConfig, progress: Progress) -> Path:
     """The directory that holds the model, downloaded first where `config.model` is an id.
 
-    `progress` is called with bytes done and to do, from any thread; what it raises ends the download.
+    `progress` is called with bytes done and to do, from any thread; what it raises ends the download, if it is no
+    Exception, after which the hubs' clients would try again.
     Raises: ModelNotFound, SourceError.
     """
     path = Path(config.model).expanduser()
