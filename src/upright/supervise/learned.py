@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 
 from upright import __version__
 from upright.messages import EngineOptions
+from upright.supervise.policy import RungTraits, State
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,19 @@ def fingerprint(options: EngineOptions, hardware: str) -> str:
     """Names (version, model, hardware, options): what was learned of one says nothing about another."""
     named = [__version__, hardware, msgspec.to_builtins(msgspec.structs.replace(options, faults=None))]
     return blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=12).hexdigest()
+
+
+def first_state(ladder: tuple[RungTraits, ...], lessons: Lessons | None, now: float) -> State:
+    """Begin on the rung that was learned to stand, if any. `now`: seconds, monotonic."""
+    state = State(ladder=ladder, since=now)
+    lesson = lessons.recall() if lessons is not None else None
+    names = [rung.name for rung in ladder]
+    if lesson is None or lesson.rung not in names[1:]:
+        return state
+    log.warning(
+        "starting on rung %r, as learned at %s (%s); --forget begins anew", lesson.rung, lesson.when, lesson.why
+    )
+    return replace(state, rung=names.index(lesson.rung), relapses=lesson.relapses)
 
 
 class Lessons:

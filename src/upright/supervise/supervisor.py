@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -32,15 +32,17 @@ from upright.supervise.engine_process import EngineProcess
 from upright.supervise.incidents.autopsy import Findings, in_step, request_facts, step_facts
 from upright.supervise.incidents.incident import new_incident_id
 from upright.supervise.incidents.reporter import Reporter
+from upright.supervise.inquiry import Accused
 from upright.supervise.journal import EngineGone, Entry
 from upright.supervise.keeper import EngineEnd, Keeper, LostContact
-from upright.supervise.learned import Lessons
+from upright.supervise.learned import Lessons, first_state
+from upright.supervise.lookout import Lookout
 from upright.supervise.policy import Decision, FailedStart
 from upright.supervise.recovery import Recoveries
 from upright.supervise.rungs import Rung, traits
 from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
 from upright.supervise.standby import Standby
-from upright.supervise.watch import LOADING_SECONDS, Hang, Sight, Watch
+from upright.supervise.watch import Hang
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class Supervisor:
         self._care = care
         self._lessons = lessons
         self._on_loading = on_loading
-        self._keeper = Keeper(self._first_state(), self._send)
+        self._keeper = Keeper(first_state(traits(rungs), lessons, time.monotonic()), self._send)
+        self._keeper.on_convicted = self._convicted
         self._context = zmq.asyncio.Context()
         options = rungs[0].options
         self._standby = Standby(self._context, options.threads, care.log_level, care.standby)
@@ -96,7 +99,7 @@ class Supervisor:
         self._stats: EngineStats | None = None
         self._crashed: Crashed | None = None
         self._refused: StartFailed | None = None
-        self._watch = Watch(care.patience)
+        self._lookout: Lookout | None = None
         self._expected_at = time.monotonic() + FIRST_LOAD_GUESS  # when the next engine should serve
         self._load_seconds = FIRST_LOAD_GUESS
         self._deaths = 0
@@ -242,7 +245,6 @@ class Supervisor:
         """One engine from its start to its end. Returns the seconds until the next one, or None for no more."""
         self._crashed = self._refused = None
         self._planned = False
-        self._watch = Watch(self._care.patience)
         rung = self._keeper.state.rung
         oom_kills = count_oom_kills()
         try:
@@ -252,10 +254,10 @@ class Supervisor:
             return self._go_on(self._after_failed_start(diagnosis))
         process.on_message = self._handle
         self._engine = process
+        self._lookout = Lookout(process, self._care.patience)
         process.load(self._rungs[rung].options)
         code = await process.ended
-        self._engine = None
-        self._stats = None
+        self._engine = self._lookout = self._stats = None
         try:
             if self._stop.is_set() or self._planned:
                 self._keeper.engine_replaced()
@@ -386,24 +388,9 @@ class Supervisor:
             if late := self._keeper.expire(now):
                 log.warning("%d requests were not finished within their time", late)
                 self._note_progress()
-            if self._engine is not None and self._engine.hang is None and not self._engine.ended.done():
-                await self._look_at(self._engine, now)
+            if self._lookout is not None:
+                await self._lookout.look(len(self._keeper.aboard), self._keeper.state.patience)
             self._try_higher_rung(now)
-
-    async def _look_at(self, process: EngineProcess, now: float) -> None:
-        stopped = process.is_stopped()
-        reading = process.read_black_box()
-        sight = Sight(now, reading, stopped, len(self._keeper.aboard), process.last_message)
-        hang = self._watch.look(sight, self._keeper.state.patience)
-        if hang is None and reading is None and now - (process.loading_since or now) > LOADING_SECONDS:
-            hang = Hang("hang", f"its imports did not end within {LOADING_SECONDS:.0f} s", LOADING_SECONDS)
-        if hang is None:
-            return
-        log.error("the engine hangs: %s; ending it", hang.how)
-        process.hang = hang
-        if not stopped:
-            await process.dump_stacks()
-        process.kill()
 
     def _try_higher_rung(self, now: float) -> None:
         if self._engine is None or not self._keeper.serving or self._draining:
@@ -426,18 +413,10 @@ class Supervisor:
             except TimeoutError:
                 return
 
-    # ---- what is remembered between starts ---------------------------------------------------------------------------
-
-    def _first_state(self) -> policy.State:
-        """Begin on the rung that was learned to stand, if any."""
-        state = policy.State(ladder=traits(self._rungs), since=time.monotonic())
-        lesson = self._lessons.recall() if self._lessons is not None else None
-        names = [rung.name for rung in self._rungs]
-        if lesson is None or lesson.rung not in names[1:]:
-            return state
-        log.warning("starting on rung %r, as learned at %s (%s); --forget begins anew", lesson.rung, lesson.when,
-                    lesson.why)  # fmt: skip
-        return replace(state, rung=names.index(lesson.rung), relapses=lesson.relapses)
+    def _convicted(self, accused: Accused) -> None:
+        found = f"request {accused.suspect.id} was found to be the cause, and has failed"
+        log.error("%s: incident %s", found, accused.incident)
+        self._reporter.amend(accused.incident, found)
 
     def _learn(self, why: str) -> None:
         if self._lessons is not None:

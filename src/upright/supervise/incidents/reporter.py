@@ -12,7 +12,7 @@ import msgspec
 
 from upright.supervise.incidents.autopsy import Findings
 from upright.supervise.incidents.incident import Incident, Recovery
-from upright.supervise.incidents.store import IncidentStore
+from upright.supervise.incidents.store import IncidentStore, NoSuchIncident
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,10 @@ class Reporter:
     def add_recovery(self, incident: str, recovery: Recovery) -> None:
         """How the engine after `incident` took over, for its report."""
         self._thread.submit(self._guarded, lambda: self._add_recovery(incident, recovery))
+
+    def amend(self, incident: str, decision: str) -> None:
+        """What became clear of `incident` later, for its report."""
+        self._thread.submit(self._guarded, lambda: self._amend(incident, decision))
 
     async def finish(self) -> None:
         """Return once everything is written, or has had time enough."""
@@ -55,6 +59,17 @@ class Reporter:
         if self._newest is not None and self._newest.id == incident:
             self._newest = msgspec.structs.replace(self._newest, recovery=recovery)
             self._write(self._newest)
+
+    def _amend(self, incident: str, decision: str) -> None:
+        if self._newest is not None and self._newest.id == incident:
+            self._newest = msgspec.structs.replace(self._newest, decision=[*self._newest.decision, decision])
+            self._write(self._newest)
+        elif self._store is not None:
+            try:
+                older = self._store.get(incident)
+            except NoSuchIncident:  # it is being made just now, and its own decision says so
+                return
+            self._write(msgspec.structs.replace(older, decision=[*older.decision, decision]))
 
     def _write(self, incident: Incident) -> None:
         if self._store is None:
