@@ -17,6 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 MANY_GROUPS = 4  # died, with no request in common and none alive: more than that many culprits at once are no culprits
+LEAST_DEATHS = 3  # in a row, the last of them alone, until a request can be accused
+MUCH_CHANCE = 3
+LIVING_STEPS = 8  # of an engine without the accused, that were heard of
 ABSENT_SECONDS = 600.0  # that a suspect's content is remembered after its client has left
 
 
@@ -26,6 +29,7 @@ class Suspect:
 
     id: str
     content: bytes
+    length: int = 0  # of its output
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Accused:
 
     suspect: Suspect
     incident: str  # of the last death alone
-    alone: int  # deaths alone
+    alone: int = 1  # deaths alone
+    steps: int = 0  # that were heard of before it died alone, at most
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,14 @@ class Absent:
 
 @dataclass(frozen=True)
 class Inquiry:
-    chains: Mapping[str, int] = field(default_factory=dict)  # suspect → deaths in a row that it was aboard of
+    chains: Mapping[str, int] = field(default_factory=dict)  # suspect → deaths in a row at the same point of its output
+    lengths: Mapping[str, int] = field(default_factory=dict)  # suspect → that point
     trial: tuple[str, ...] = ()  # suspects that run alone now and have not proven themselves
     untried: tuple[tuple[str, ...], ...] = ()  # groups whose turn comes after it
     accused: tuple[Accused, ...] = ()
     felled: tuple[frozenset[str], ...] = ()  # the smallest groups that died; no request is in two of them
-    cleared: int = 0  # requests that lived where others died
+    compared: bool = False  # others have lived, for long enough, in the configuration in which the accused died
+    chance: int = 0  # times that one who died alone got further after all
     escaped: bool = False  # a suspect left before it was tried, and may have been the one
     absent: Mapping[bytes, Absent] = field(default_factory=dict)
 
@@ -63,7 +70,23 @@ class Inquiry:
     @property
     def nobody_lived(self) -> bool:
         """So many groups died, and nobody lived, that it cannot be the requests."""
-        return len(self.felled) >= MANY_GROUPS and not self.cleared
+        return len(self.felled) >= MANY_GROUPS and not self.compared
+
+    @property
+    def anybody_dies(self) -> bool:
+        """Those who died alone got further another time, again and again: it is not the requests that decide."""
+        return self.chance >= MUCH_CHANCE
+
+    @property
+    def untold(self) -> bool:
+        """Somebody is yet to be tried who has not died alone."""
+        accused = {one.suspect.id for one in self.accused}
+        return any(name not in accused for group in (self.trial, *self.untried) for name in group)
+
+    @property
+    def needed_steps(self) -> int:
+        """That others have to live where the accused died, until there is a comparison."""
+        return max([LIVING_STEPS, *(3 * one.steps for one in self.accused)])
 
     @property
     def contents(self) -> set[bytes]:
@@ -84,16 +107,18 @@ def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[
     """A death while everything ran: suspect who was aboard, and try those apart who were suspects already."""
     if not aboard:
         return inquiry, "no request was aboard"
-    chains = {one.suspect.id: inquiry.chains[one.suspect.id] for one in inquiry.accused}
+    kept = {one.suspect.id for one in inquiry.accused}
+    chains = {name: count for name, count in inquiry.chains.items() if name in kept}
+    lengths = {name: length for name, length in inquiry.lengths.items() if name in kept}
     for one in aboard:
         absent = inquiry.absent.get(one.content)
         known = absent.deaths if absent is not None and absent.until > now else 0
-        chains[one.id] = max(inquiry.chains.get(one.id, 0), known) + 1
-    inquiry = (
-        _fell(replace(inquiry, chains=chains), [one.id for one in aboard])
-        if inquiry.accused
-        else replace(inquiry, chains=chains)
-    )
+        before = inquiry.chains.get(one.id, 0) if inquiry.lengths.get(one.id) == one.length else 0
+        chains[one.id] = max(before, known) + 1
+        lengths[one.id] = one.length
+    inquiry = replace(inquiry, chains=chains, lengths=lengths)
+    if inquiry.accused:
+        inquiry = _fell(inquiry, [one.id for one in aboard])
     again = [one.id for one in aboard if chains[one.id] > 1]
     if not again:
         return inquiry, f"all {requests(len(aboard))} aboard are replayed"
@@ -109,25 +134,31 @@ def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[
     )
 
 
-def narrow(inquiry: Inquiry, aboard: tuple[Suspect, ...], incident: str) -> tuple[Inquiry, str]:
+def narrow(inquiry: Inquiry, aboard: tuple[Suspect, ...], incident: str, steps: int) -> tuple[Inquiry, str]:
     """A death while a group of suspects ran alone: split those who were in the step, or accuse the only one."""
     by_id = {one.id: one for one in aboard}
     struck = tuple(name for name in inquiry.trial if name in by_id)
     bystanders = tuple(name for name in inquiry.trial if name not in by_id)
-    chains = dict(inquiry.chains) | {name: inquiry.chains.get(name, 0) + 1 for name in struck}
-    inquiry = _fell(replace(inquiry, chains=chains), struck)
+    further = [name for name in struck if inquiry.lengths.get(name) != by_id[name].length]
+    chains = dict(inquiry.chains)
+    for name in struck:
+        chains[name] = 1 if name in further else chains.get(name, 0) + 1
+    lengths = dict(inquiry.lengths) | {name: by_id[name].length for name in struck}
+    inquiry = _fell(replace(inquiry, chains=chains, lengths=lengths), struck)
     others = (*((bystanders,) if bystanders else ()), *inquiry.untried)
     if len(struck) > 1:
         inquiry = _next(replace(inquiry, untried=(*others, *_halves(struck))))
         why = f"it is one of {requests(len(struck))}; {requests(len(inquiry.trial))} run alone now"
         return inquiry, why
     (name,) = struck
-    if len(by_id) > 1:
+    if further:
+        inquiry = replace(inquiry, chance=inquiry.chance + 1)
+    if len(by_id) > 1 or chains[name] < LEAST_DEATHS:
         return replace(inquiry, trial=struck, untried=others), f"request {name} runs alone once more, to be sure"
     before = [one for one in inquiry.accused if one.suspect.id == name]
-    accused = Accused(by_id[name], incident, before[0].alone + 1 if before else 1)
     rest = tuple(one for one in inquiry.accused if one.suspect.id != name)
-    inquiry = _next(replace(inquiry, accused=(*rest, accused), untried=others))
+    alone, most = 1 + sum(one.alone for one in before), max([steps, *(one.steps for one in before)])
+    inquiry = _next(replace(inquiry, accused=(*rest, Accused(by_id[name], incident, alone, most)), untried=others))
     return inquiry, f"request {name} was aboard of {chains[name]} deaths in a row, of the last one alone"
 
 
@@ -140,8 +171,8 @@ def settle(inquiry: Inquiry, known_good: bool) -> tuple[Inquiry, tuple[Accused, 
     if inquiry.trial or inquiry.untried:
         return inquiry, ()
     if not inquiry.accused:
-        return replace(inquiry, felled=(), cleared=0, escaped=False), ()
-    if not inquiry.cleared and not known_good:
+        return replace(inquiry, felled=(), compared=False, chance=0, escaped=False), ()
+    if not inquiry.compared and not known_good:
         return inquiry, ()
     guilty = sure(inquiry)
     if guilty:
@@ -152,14 +183,14 @@ def settle(inquiry: Inquiry, known_good: bool) -> tuple[Inquiry, tuple[Accused, 
 
 def sure(inquiry: Inquiry) -> tuple[Accused, ...]:
     """Those accused whose guilt is beyond chance, provided that something else lived."""
-    if len(inquiry.contents) == 1 and not inquiry.escaped:
+    if len(inquiry.contents) == 1 and not inquiry.escaped and not inquiry.chance:
         names = {one.suspect.id for one in inquiry.accused}
         if all(group <= names for group in inquiry.felled):
             return inquiry.accused
     deaths = dict.fromkeys(inquiry.contents, 0)
     for one in inquiry.accused:
         deaths[one.suspect.content] += one.alone
-    return tuple(one for one in inquiry.accused if deaths[one.suspect.content] > 1)
+    return tuple(one for one in inquiry.accused if deaths[one.suspect.content] > 1 + inquiry.chance)
 
 
 def retry(inquiry: Inquiry) -> Inquiry:
@@ -173,6 +204,7 @@ def without(inquiry: Inquiry, contents: set[bytes]) -> Inquiry:
     return replace(
         inquiry,
         chains={name: count for name, count in inquiry.chains.items() if name not in names},
+        lengths={name: length for name, length in inquiry.lengths.items() if name not in names},
         accused=tuple(one for one in inquiry.accused if one.suspect.id not in names),
         felled=tuple(group for group in inquiry.felled if not group & names),
     )
@@ -188,8 +220,8 @@ def forget(inquiry: Inquiry) -> Inquiry:
 
 def proven(inquiry: Inquiry, request_id: str) -> Inquiry:
     """The request has lived on past the point of death, or has ended: nothing speaks against it any more."""
-    if inquiry.open:
-        inquiry = replace(inquiry, cleared=inquiry.cleared + 1)
+    if any(one.suspect.id == request_id for one in inquiry.accused):
+        inquiry = replace(inquiry, chance=inquiry.chance + 1)
     return drop(inquiry, request_id)
 
 
@@ -222,6 +254,7 @@ def drop(inquiry: Inquiry, name: str) -> Inquiry:
     inquiry = replace(
         inquiry,
         chains={one: count for one, count in inquiry.chains.items() if one != name},
+        lengths={one: length for one, length in inquiry.lengths.items() if one != name},
         trial=tuple(one for one in inquiry.trial if one != name),
         untried=tuple(group for group in groups if group),
         accused=tuple(one for one in inquiry.accused if one.suspect.id != name),

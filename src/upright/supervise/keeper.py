@@ -20,6 +20,7 @@ from upright.supervise.inquiry import Accused, Suspect
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, Entry, Journal, RequestLost
 from upright.supervise.policy import Cause, Death, Decision, State
 
+RECENTLY_LEFT = 1024  # requests whose clients have gone; the engine's next step is without them
 PROVEN_TOKENS = 8  # past the point of death, and a suspect is none any more
 
 
@@ -50,13 +51,15 @@ class Keeper:
         self._send = send
         self._aboard: dict[str, Entry] = {}  # with the engine, in order of arrival
         self.on_convicted: Callable[[Accused], None] = lambda accused: None  # a request was found guilty and has failed
-        self._goals: dict[str, int] = {}  # request → length of output that proves that it lives
+        self._goals: dict[str, int] = {}  # suspect → length of output that proves it innocent
         self._left: dict[
             str, Suspect
         ] = {}  # went while it was with the present engine, which may die of it all the same
         self._now = 0.0  # of the last thing that happened
         self._served_since = 0.0
         self._tokens = 0  # that the present engine has produced
+        self._steps = 0  # of it that were heard of
+        self._handed_over_at = 0  # of these, before the last request was handed over
 
     # ---- clients -----------------------------------------------------------------------------------------------------
 
@@ -119,7 +122,7 @@ class Keeper:
         self._now = self._served_since = now
         self.state = policy.after_start(self.state)
         self.serving = True
-        self._tokens = 0
+        self._tokens = self._steps = 0
         self._arrange()
 
     def take(self, outputs: Iterable[SequenceOutput], now: float) -> None:
@@ -146,8 +149,19 @@ class Keeper:
             del self._goals[request_id]
             self.state, guilty = policy.after_proof(self.state, request_id, now)
             self._fail(guilty)
-        if proven:
+        self._steps += 1
+        if self.state.inquiry.open and self._compares():
+            self.state, guilty = policy.after_comparison(self.state, now)
+            self._fail(guilty)
+        if proven or self.state.inquiry.open:
             self._arrange()
+
+    def _compares(self) -> bool:
+        """Whether the present engine, with none of the accused, has lived for long enough to speak against them."""
+        inquiry = self.state.inquiry
+        if inquiry.compared or self._steps < inquiry.needed_steps:
+            return False
+        return all(one.suspect.id not in self._aboard for one in inquiry.accused)
 
     def engine_ended(self, end: EngineEnd) -> Decision:
         """An engine that served is gone, and everything that it sent has been taken. What is to be done now?"""
@@ -160,13 +174,13 @@ class Keeper:
         tried = {name for group in (self.state.trial, *self.state.untried) for name in group}
         tried |= {one.id for one in suspects} | {one.suspect.id for one in self.state.inquiry.accused}
         others = sum(not entry.done and entry.request.id not in tried for entry in self.journal)
-        age = end.now - self._served_since
-        death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident, others, tuple(left))
+        age, steps = end.now - self._served_since, self._steps - self._handed_over_at
+        death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident, others, steps, tuple(left))
         self.state, decision = policy.after_death(self.state, death)
         for entry in self._aboard.values():
             entry.deaths += 1
         self._take_back()
-        self._fail(Accused(suspect, end.incident, 1) for suspect in decision.convicted)
+        self._fail(Accused(suspect, end.incident) for suspect in decision.convicted)
         return decision
 
     def engine_replaced(self) -> None:
@@ -179,13 +193,7 @@ class Keeper:
         self.awaited = {name for name, entry in self._aboard.items() if not entry.done}
         self._aboard.clear()
         self._left.clear()
-        # A goal stays where the first of the deaths in a row has set it: who gets further from death to death lives.
-        entries = {name: self.journal.get(name) for name in self.state.chains}
-        self._goals = {
-            name: self._goals.get(name, len(entry.output) + PROVEN_TOKENS)
-            for name, entry in entries.items()
-            if entry is not None
-        }
+        self._goals = {name: length + PROVEN_TOKENS for name, length in self.state.inquiry.lengths.items()}
 
     def _fail(self, guilty: Iterable[Accused]) -> None:
         """They and all requests with the same content fail."""
@@ -206,6 +214,8 @@ class Keeper:
             if self._aboard.pop(name, None) is not None:
                 aboard.append(name)
                 self._left[name] = suspect_of(entry)
+                if len(self._left) > RECENTLY_LEFT:
+                    del self._left[next(iter(self._left))]
             self.state, guilty = policy.after_departure(self.state, suspect_of(entry), self._now)
             self._fail(guilty)
         if aboard:
@@ -239,15 +249,14 @@ class Keeper:
             self.recovered_tokens += len(entry.output)
             request = msgspec.structs.replace(request, output=list(entry.output), attempt=entry.handed_over)
         entry.handed_over += 1
-        if self.state.inquiry.open:  # whoever lives while others are accused says something about them
-            self._goals.setdefault(request.id, len(entry.output) + PROVEN_TOKENS)
+        self._handed_over_at = self._steps
         self._aboard[request.id] = entry
         self._left.pop(request.id, None)
         self._send(Submit(request))
 
 
 def suspect_of(entry: Entry) -> Suspect:
-    return Suspect(entry.request.id, content_of(entry.request))
+    return Suspect(entry.request.id, content_of(entry.request), len(entry.output))
 
 
 def content_of(request: Request) -> bytes:

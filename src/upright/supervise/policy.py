@@ -39,7 +39,7 @@ SERVED_TRIES = 8  # the same, once an engine has served: then it can work, and w
 BARREN_DEATHS = 5  # engines in a row on the last rung that die before they have done anything
 OUTSIDE_DEATHS = 10  # the same, for deaths from outside, on any rung
 STABLE_SECONDS = 60.0  # an engine that has served so long has done something, even where there was nothing to do
-KNOWN_GOOD_TOKENS = 100  # from one engine: its configuration works for most requests
+KNOWN_GOOD_TOKENS = 500  # from one engine: its configuration works for most requests
 LONGEST_DELAY = 30.0  # seconds
 PROOF_SECONDS = 1800.0  # without a strike, until a higher rung is tried again; doubled by each relapse
 MOST_RELAPSES = 6
@@ -57,6 +57,7 @@ class Death:
     age: float  # seconds that it served
     incident: str  # id of the report
     others: int = 0  # unfinished requests that are no suspects: what an accused one can be compared with
+    steps: int = 0  # that were heard of since the last request was handed over
     left: tuple[Suspect, ...] = ()  # were aboard as well, but their clients have gone meanwhile
 
 
@@ -157,7 +158,7 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
     strikes = (*(at for at in state.strikes if at > death.now - STRIKE_SECONDS), death.now)
     state = replace(state, barren=state.barren + (not productive), strikes=strikes)
     if any(one.id in state.trial for one in death.aboard):
-        inquiry, why = search.narrow(state.inquiry, death.aboard, death.incident)
+        inquiry, why = search.narrow(state.inquiry, death.aboard, death.incident, death.steps)
     else:
         inquiry, why = search.suspect(state.inquiry, death.aboard, death.now)
     state = replace(state, inquiry=search.remember(inquiry, death.left, death.now))
@@ -171,10 +172,9 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
 
 def _judge_requests(state: State, death: Death) -> tuple[State, tuple[Suspect, ...], tuple[str, ...]]:
     """A death in an inquiry: is somebody guilty, or is it the rung after all?"""
-    if state.inquiry.nobody_lived and not state.last_rung:
-        groups = len(state.inquiry.felled)
+    if (state.inquiry.nobody_lived or state.inquiry.anybody_dies) and not state.last_rung:
         state = replace(state, inquiry=search.forget(state.inquiry))
-        state, told = _step_down(state, death.now, death.cause, f"{groups} groups of requests died, and nobody lived")
+        state, told = _step_down(state, death.now, death.cause, "engines die whichever requests they run")
         return state, (), told
     inquiry, guilty = search.settle(state.inquiry, state.known_good)
     state = replace(state, inquiry=inquiry)
@@ -199,7 +199,7 @@ def _judge_requests(state: State, death: Death) -> tuple[State, tuple[Suspect, .
 def _convict(state: State, guilty: tuple[Accused, ...], now: float) -> tuple[State, tuple[str, ...]]:
     poisons = {content: poison for content, poison in state.poisons.items() if poison.until > now}
     poisons |= {one.suspect.content: Poison(one.incident, now + POISON_SECONDS) for one in guilty}
-    known_good = state.known_good and bool(state.inquiry.cleared)  # on old evidence alone, only once
+    known_good = state.known_good and state.inquiry.compared  # on old evidence alone, only once
     return replace(state, poisons=poisons, strikes=(), known_good=known_good), tuple(
         f"request {one.suspect.id} is the cause: it fails, and the same request is refused for {POISON_SECONDS:.0f} s"
         for one in guilty
@@ -260,7 +260,7 @@ def _promising(state: State, others: int) -> bool:
     inquiry = state.inquiry
     if not inquiry.open or inquiry.nobody_lived:
         return False
-    if others or inquiry.cleared or state.known_good:
+    if others or inquiry.compared or state.known_good or inquiry.untold:
         return True
     return bool(inquiry.trial) and len(inquiry.contents) < 2
 
@@ -303,6 +303,11 @@ def after_departure(state: State, gone: Suspect, now: float) -> tuple[State, tup
     if gone.id not in state.chains:
         return state, ()
     return _settled(replace(state, inquiry=search.departed(state.inquiry, gone, now)), now)
+
+
+def after_comparison(state: State, now: float) -> tuple[State, tuple[Accused, ...]]:
+    """Others have lived for long enough where the accused died. Whom does that convict?"""
+    return _settled(replace(state, inquiry=replace(state.inquiry, compared=True)), now)
 
 
 def without_comparison(state: State) -> State:
