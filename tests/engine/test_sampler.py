@@ -166,3 +166,13 @@ def test_noise_is_uniform_and_uncorrelated() -> None:
     assert float((correlation - torch.eye(64)).abs().max()) < 0.09
     tokens = torch.corrcoef(draws[:, :64].T)
     assert float((tokens - torch.eye(64)).abs().max()) < 0.7  # 64 samples only
+
+
+def test_noise_is_never_one() -> None:
+    """Its Gumbel noise would be infinite: that token would win whatever its probability, or even where it is cut."""
+    keys = stream_keys(torch.tensor([111]), torch.tensor([0]))
+    assert float(uniform(keys, torch.tensor([55167]))) < 1  # the greatest number that the hash can give, nearly
+    logits = torch.zeros(1, 151936)
+    logits[0, 0] = 100.0
+    row = SampleRow(SamplingParams(seed=111, max_tokens=1, temperature=1.0), [])
+    assert sample(logits, [row]).tokens.tolist() == [0]

@@ -30,8 +30,8 @@ def stream_keys(seeds: Tensor, positions: Tensor) -> Tensor:
 def uniform(keys: Tensor, tokens: Tensor) -> Tensor:
     """Uniform draws in (0, 1) for token ids. keys int64 [N, 2], tokens int64 [N, C] or [C]; returns float32 [N, C]."""
     bits = mix_(mix_(tokens ^ keys[:, :1]).bitwise_xor_(keys[:, 1:]))
-    # 24 bits and a half step: never 0 and never 1 in float32.
-    return bits.bitwise_right_shift_(8).to(torch.float32).add_(0.5).mul_(1.0 / (1 << 24))
+    # 23 bits and a half step, which float32 holds exactly: never 0, and never 1, whose Gumbel noise is infinite.
+    return bits.bitwise_right_shift_(9).to(torch.float32).add_(0.5).mul_(1.0 / (1 << 23))
 
 
 def gumbel(keys: Tensor, tokens: Tensor) -> Tensor:
