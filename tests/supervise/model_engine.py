@@ -303,6 +303,7 @@ class ModelEngine:
     def _begin(self, step: list[tuple[Sequence, int]], decoding: tuple[str, ...]) -> None:
         self._steps += 1
         self._step = step
+        self._awake = True  # messages wait until the step is over
         tokens = sum(length for _, length in step)
         seconds = expected = BASE_SECONDS + TOKEN_SECONDS * tokens
         if self.slow is not None:
@@ -353,6 +354,7 @@ class ModelEngine:
         if self._since_message >= self.build.steps_per_message:
             self._flush()
         self.done, self.beat = True, self.clock.now
+        self._awake = False
         self._wake()
 
     def _flush(self) -> None:

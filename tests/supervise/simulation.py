@@ -140,7 +140,7 @@ class Simulation:
             plan.sick_below = random.randint(1, rungs - 1)
         if plan.sick_below:
             plan.sickness = random.choice(["start", "step", "step", "idle"])
-            plan.sick_cause = random.choice(["crash", "crash", "memory", "hang"])
+            plan.sick_cause = random.choice(["crash", "memory", *(["hang"] if plan.sickness != "start" else [])])
             if kind == "climb":
                 plan.sick_until = random.choice([100.0, 2500.0, 1e9])
         self._draw_requests(plan, count, together, long=many)
@@ -242,7 +242,7 @@ class Simulation:
         if self.plan.terminate_at is not None:
             self._later(self.plan.terminate_at, self.terminate)
         self.start_engine()
-        limit = 3000.0 + (12000.0 if self.plan.kind == "climb" else 0.0)
+        limit = 6000.0 + (12000.0 if self.plan.kind == "climb" else 0.0)
         while (self.to_come or self.open_clients) and self.clock.advance():
             assert self.clock.now < limit, "something never ends"
         self.check()
@@ -387,7 +387,7 @@ class Simulation:
             self.by_others += 1
         self.refused = failure == "refused"
         build = Build(
-            plan.max_num_seqs, plan.budget, random.choice([1, 1, 2, 3]), tuple(load),
+            plan.max_num_seqs, plan.budget, 1 if plan.kind == "pure poison" else random.choice([1, 1, 2, 3]), tuple(load),
             "crash" if failure == "refused" else failure, dies_at_step, dies_when_idle, plan.sick_cause,
         )  # fmt: skip
         self.note("engine %d starts on rung %d (%s)", self.number, rung, failure or "sound")
@@ -437,7 +437,8 @@ class Simulation:
         else:
             self.note("→ abort %s", message.ids)
         self.last_message = self.clock.now
-        self.to_engine_at = max(self.to_engine_at, self.clock.now + self.random.uniform(0.0, 0.02))
+        delay = self.random.uniform(0.0, 0.02) if self.plan.kind != "pure poison" else 0.0
+        self.to_engine_at = max(self.to_engine_at, self.clock.now + delay)
         self.clock.at(self.to_engine_at, engine.receive, message)
 
     def tell(self, engine: ModelEngine, outputs: list[SequenceOutput]) -> None:
@@ -692,6 +693,9 @@ class Simulation:
         search = 2 + math.ceil(math.log2(clients)) + 4
         poisons = sum(self.content(one.request) in self.plan.poisons for one in self.clients.values())
         sick = (search + 8) * min(self.plan.sick_below, len(self.plan.ladder))
+        plan = self.plan
+        if plan.sickness != "start" and plan.sick_below >= len(plan.ladder):  # each engine may add only a little
+            return 100 + sum(len(answer_to(one.request)[0]) for one in self.clients.values())
         return 12 + self.by_others * 2 + poisons * search * 2 + sick + self.seen["climb"] * 20
 
     def may_give_up(self) -> bool:
@@ -706,7 +710,12 @@ class Simulation:
     def may_be_wronged(self) -> bool:
         """Nobody can tell a request that dies of every engine from engines that die of every request."""
         others = [one for one in self.clients.values() if not one.outcome and one.entry and not one.entry.done]
-        return self.plan.sick_below >= len(self.plan.ladder) and len(others) <= 1
+        if self.plan.sick_below >= len(self.plan.ladder) and len(others) <= 1:
+            return True
+        # Three deaths by chance in a row, with others alive in between, look like guilt: that has to be very rare.
+        by_chance = self.random_deaths >= 2 or (bool(self.plan.sick_below) and self.plan.sickness != "start")
+        self.seen["wronged by chance"] += by_chance
+        return by_chance
 
     def check(self) -> None:
         """The keeper's books balance."""

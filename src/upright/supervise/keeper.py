@@ -172,7 +172,7 @@ class Keeper:
             struck = list(self._aboard.values())
         suspects = tuple(suspect_of(entry) for entry in struck)
         tried = {name for group in (self.state.trial, *self.state.untried) for name in group}
-        tried |= {one.id for one in suspects} | {one.suspect.id for one in self.state.inquiry.accused}
+        tried |= {one.suspect.id for one in self.state.inquiry.accused}
         others = sum(not entry.done and entry.request.id not in tried for entry in self.journal)
         age, steps = end.now - self._served_since, self._steps - self._handed_over_at
         death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident, others, steps, tuple(left))

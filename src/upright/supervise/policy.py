@@ -157,6 +157,7 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
         return _go_on(state, (), (why,), death.others)
     strikes = (*(at for at in state.strikes if at > death.now - STRIKE_SECONDS), death.now)
     state = replace(state, barren=state.barren + (not productive), strikes=strikes)
+    waited = bool(state.inquiry.accused) and not state.trial
     if any(one.id in state.trial for one in death.aboard):
         inquiry, why = search.narrow(state.inquiry, death.aboard, death.incident, death.steps)
     else:
@@ -166,19 +167,22 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
     if not inquiry.open:
         state, judged = _judge_rung(state, death)
         return _go_on(state, (), (why, *judged), death.others)
-    state, convicted, found = _judge_requests(state, death)
+    state, convicted, found = _judge_requests(state, death, waited)
     return _go_on(state, convicted, (why, *found), death.others)
 
 
-def _judge_requests(state: State, death: Death) -> tuple[State, tuple[Suspect, ...], tuple[str, ...]]:
+def _judge_requests(state: State, death: Death, waited: bool) -> tuple[State, tuple[Suspect, ...], tuple[str, ...]]:
     """A death in an inquiry: is somebody guilty, or is it the rung after all?"""
-    if (state.inquiry.nobody_lived or state.inquiry.anybody_dies) and not state.last_rung:
+    strangers = waited and not (state.inquiry.compared or state.known_good)  # died where the accused were not
+    if (strangers or state.inquiry.nobody_lived or state.inquiry.anybody_dies) and not state.last_rung:
         state = replace(state, inquiry=search.forget(state.inquiry))
         state, told = _step_down(state, death.now, death.cause, "engines die whichever requests they run")
         return state, (), told
     inquiry, guilty = search.settle(state.inquiry, state.known_good)
     state = replace(state, inquiry=inquiry)
     why: tuple[str, ...] = ()
+    if guilty:
+        state = replace(state, barren=0)  # these deaths are explained
     if not guilty and not inquiry.trial and inquiry.accused:  # nobody has lived on this rung
         if death.others:
             return state, (), ("it waits, while the others show whether the engine is sound",)
