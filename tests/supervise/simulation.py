@@ -678,7 +678,9 @@ class Simulation:
             return
         if "not decoded" in hang.how:
             self.seen["decoding kill"] += 1
-            assert any(one.where == "decoding" and one.cause == "hang" for one in self.plan.poisons.values())
+            assert not engine.healthy or any(
+                one.where == "decoding" and one.cause == "hang" for one in self.plan.poisons.values()
+            )
             return
         assert not engine.healthy, f"a healthy engine is ended: {hang.how}"
         if engine.hung_since is not None:
@@ -744,7 +746,8 @@ class Simulation:
         assert not len(self.keeper.journal), "the journal is not empty"
         plan = self.plan
         if plan.kind == "pure poison":
-            culprits, count = len(plan.poisons), len(self.clients) - 24
+            culprits = sum(self.content(one.request) in plan.poisons for one in self.clients.values())
+            count = len(self.clients) - 24
             halvings = math.ceil(math.log2(count))
             bound = 2 + halvings if culprits == 1 else 2 + culprits * (halvings + 1)
             if all(one.where == "prompt" for one in plan.poisons.values()) and self.seen["turned away"] == 0:

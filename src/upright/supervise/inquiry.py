@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 MANY_GROUPS = 4  # died, with no request in common and none alive: more than that many culprits at once are no culprits
 LEAST_DEATHS = 3  # in a row, the last of them alone, until a request can be accused
 MUCH_CHANCE = 3
-LIVING_STEPS = 8  # of an engine without the accused, that were heard of
+LIVING_STEPS = 50  # of an engine without the accused, that were heard of: chance would have ended it sooner
 ABSENT_SECONDS = 600.0  # that a suspect's content is remembered after its client has left
 
 
@@ -67,10 +67,9 @@ class Inquiry:
     def open(self) -> bool:
         return bool(self.trial or self.untried or self.accused)
 
-    @property
-    def nobody_lived(self) -> bool:
+    def nobody_lived(self, factor: int = 1) -> bool:
         """So many groups died, and nobody lived, that it cannot be the requests."""
-        return len(self.felled) >= MANY_GROUPS and not self.compared
+        return len(self.felled) >= MANY_GROUPS * factor and not self.compared
 
     @property
     def anybody_dies(self) -> bool:
@@ -230,7 +229,9 @@ def departed(inquiry: Inquiry, gone: Suspect, now: float) -> Inquiry:
     deaths = inquiry.chains.get(gone.id)
     if deaths is None:
         return inquiry
-    inquiry = replace(inquiry, absent=_absent(inquiry, gone.content, deaths, now), escaped=inquiry.open)
+    felled = tuple(group for group in inquiry.felled if group != {gone.id})  # what it explains, if it does, is gone too
+    absent = _absent(inquiry, gone.content, deaths, now)
+    inquiry = replace(inquiry, absent=absent, felled=felled, escaped=inquiry.open)
     return drop(inquiry, gone.id)
 
 

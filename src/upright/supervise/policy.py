@@ -174,7 +174,7 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
 def _judge_requests(state: State, death: Death, waited: bool) -> tuple[State, tuple[Suspect, ...], tuple[str, ...]]:
     """A death in an inquiry: is somebody guilty, or is it the rung after all?"""
     strangers = waited and not (state.inquiry.compared or state.known_good)  # died where the accused were not
-    if (strangers or state.inquiry.nobody_lived or state.inquiry.anybody_dies) and not state.last_rung:
+    if (strangers or state.inquiry.nobody_lived() or state.inquiry.anybody_dies) and not state.last_rung:
         state = replace(state, inquiry=search.forget(state.inquiry))
         state, told = _step_down(state, death.now, death.cause, "engines die whichever requests they run")
         return state, (), told
@@ -262,7 +262,7 @@ def _go_on(state: State, convicted: tuple[Suspect, ...], why: tuple[str, ...], o
 def _promising(state: State, others: int) -> bool:
     """An inquiry goes on that may yet find that requests were the cause."""
     inquiry = state.inquiry
-    if not inquiry.open or inquiry.nobody_lived:
+    if not inquiry.open or inquiry.nobody_lived(2):  # the last rung needs stronger evidence: nothing comes after it
         return False
     if others or inquiry.compared or state.known_good or inquiry.untold:
         return True

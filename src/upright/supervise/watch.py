@@ -77,6 +77,8 @@ class Watch:
             found = _hang("no sign of life", silent_for, self._patience * factor)
         if found is None and record.decoding:
             decoding_for = self._seconds("decoding", record.decoding_since, now)
+            if record.phase == "step" and not sight.reading.done:  # what is decoded meanwhile is told after the step
+                decoding_for -= now - record.started
             found = _hang("an image is not decoded", decoding_for, max(DECODING_SECONDS, self._patience) * factor)
         if found is None and record.phase == "idle" and sight.aboard:
             unheard_for = self._seconds("unheard", max(sight.last_message, record.started), now)
