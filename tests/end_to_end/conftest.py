@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import CONTEXT, RunningServer
@@ -33,13 +34,16 @@ def server(shared_server: RunningServer) -> RunningServer:
 
 @pytest.fixture
 def start(model: Path, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
-    """start(*options): a server of the test's own, that may be killed; it is not waited for."""
+    """start(*options): a server of the test's own, that may be killed; it is not waited for.
+
+    With `faults=True` it can be asked to fail.
+    """
     servers: list[RunningServer] = []
 
-    def run(*options: str, **environment: str) -> RunningServer:
+    def run(*options: str, **more: Any) -> RunningServer:
         directory = tmp_path / f"server-{len(servers)}"
         directory.mkdir()
-        servers.append(RunningServer(model, directory, "--max-model-len", str(CONTEXT), *options, **environment))
+        servers.append(RunningServer(model, directory, "--max-model-len", str(CONTEXT), *options, **more))
         return servers[-1]
 
     try:

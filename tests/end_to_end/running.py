@@ -56,10 +56,17 @@ def processes(mark: str) -> list[psutil.Process]:
 class RunningServer:
     """`upright serve`, from its start until nothing of it is left."""
 
-    def __init__(self, model: Path, directory: Path, *options: str, **environment: str) -> None:
+    def __init__(self, model: Path, directory: Path, *options: str, faults: bool = False, **environment: str) -> None:
+        """`faults`: `ask_for` can make it fail. Its state is kept in `directory`, where another one may go on with it.
+
+        Environment variables of the server are given by name.
+        """
         self.mark = uuid.uuid4().hex
         self.temporary = directory / "tmp"
-        self.temporary.mkdir()
+        self.state = directory / "state"
+        self._faults = directory / "faults"
+        for place in (self.temporary, self.state, self._faults):
+            place.mkdir(exist_ok=True)
         self.log_file = directory / "log"
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
@@ -73,6 +80,9 @@ class RunningServer:
                     "tiny",
                     "--threads",
                     "1",
+                    "--state-dir",
+                    str(self.state),
+                    *(("--test-faults", str(self._faults)) if faults else ()),
                     *options,
                 ],
                 stdin=subprocess.DEVNULL,
@@ -108,12 +118,26 @@ class RunningServer:
     def openai(self) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=GUARD)
 
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.get("/status").json()
+        return found
+
     @property
     def engine_pid(self) -> int | None:
         """None while there is no engine."""
-        engines = [child.pid for child in psutil.Process(self.process.pid).children() if child.is_running()]
+        engines = self.status()["engines"]
         assert len(engines) < 2, "two engines at the same time"
-        return engines[0] if engines else None
+        return engines[0]["pid"] if engines else None
+
+    def ask_for(self, fault: str, content: bytes = b"") -> None:
+        """Have the engine fail, as `upright.engine.faults` has it: `step-segv`, `load-exit`, `poison.json`."""
+        aside = self._faults / "aside"
+        aside.write_bytes(content)
+        aside.rename(self._faults / fault)
+
+    def waiting_faults(self) -> list[str]:
+        """Faults that were asked for and have not struck."""
+        return sorted(file.name for file in self._faults.iterdir())
 
     def metrics(self) -> dict[str, float]:
         """By name without the prefix; labels follow the name: `requests_total abort`."""
