@@ -111,10 +111,11 @@ def start_engine(
 def warm_up(core: EngineCore) -> None:
     """Run short requests, so that the first client does not pay for lazy set-up in torch and its libraries.
 
-    The second one teaches the pace: it does what the first did, without the set-up.
+    The second one teaches the pace, without the set-up: steps of one token, and one large enough that the first real
+    prompt is not expected to be as slow, token by token, as these.
     """
-    length = max(1, min(8, core.scheduler.limits.max_model_len - 2))
-    for token in (0, 1):
+    longest = max(1, core.scheduler.limits.max_model_len - 2)
+    for token, length in ((0, min(8, longest)), (1, min(64, longest))):
         core.pace = Pace()
         params = SamplingParams(seed=0, max_tokens=3, temperature=0.0)
         core.submit(Request(id="warm-up", prompt=[token] * length, params=params))
