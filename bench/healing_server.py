@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -97,7 +98,11 @@ def recovery_seconds(incident: dict[str, Any]) -> float | None:
 
 
 def working_directory(name: str) -> Path:
-    """A new one with a short path: sockets have their names below it. It is kept, with the logs."""
+    """A new one with a short path: sockets have their names below it. It is kept, with the logs.
+
+    From now on SIGTERM ends this program by way of every `with`, so that servers are stopped too.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     directory = Path(tempfile.mkdtemp(prefix=f"{name}-"))
     print(f"logs and reports: {directory}", file=sys.stderr)
     return directory

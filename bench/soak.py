@@ -283,7 +283,7 @@ def main() -> None:
     if options.json:
         report = {
             "command": sys.argv, "version": version_line(), "undisturbed": asdict(undisturbed),
-            "disturbed": asdict(disturbed), "findings": asdict(found), "samples": run.resources.plain(),
+            "disturbed": asdict(disturbed), "findings": vars(found), "samples": run.resources.plain(),
             "left": left, "new_in_shared_memory": new_memory,
         }  # fmt: skip
         options.json.write_text(json.dumps(report, indent=2) + "\n")
