@@ -22,7 +22,7 @@ import zmq.asyncio
 
 from upright.engine import black_box
 from upright.engine.black_box import BlackBox, Reading
-from upright.messages import EngineOptions, FromEngine, Launch, Load, ToEngine
+from upright.messages import EngineOptions, FromEngine, Launch, Load, ToEngine, Waiting
 from upright.supervise.watch import Hang
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ class EngineProcess:
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.last_message = self.started = time.monotonic()
         self.loading_since: float | None = None
+        self.imported = False  # what serving needs, so that it can load at once
         self.resident_bytes: int | None = None  # when it was last looked at
         self._process = process
         self._socket = socket
@@ -203,7 +204,10 @@ class EngineProcess:
                 if self._to_load is not None:
                     options, self._to_load = self._to_load, None
                     self.send(Load(options))
-                self.on_message(self._decoder.decode(content))
+                message = self._decoder.decode(content)
+                if isinstance(message, Waiting):
+                    self.imported = True
+                self.on_message(message)
         except Exception as error:
             log.exception("engine %d sent what the front cannot handle; ending it", self.pid)
             self.condemn(Hang("crash", f"it sent what the front cannot handle: {error}", 0.0))

@@ -28,8 +28,8 @@ class Standby:
         self._failures = 0
 
     @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process is not None else None
+    def process(self) -> EngineProcess | None:
+        return self._process
 
     def prepare(self) -> None:
         """Have a process waiting before long, if there is none."""

@@ -142,8 +142,7 @@ class Supervisor:
 
     def status(self) -> Status:
         state, keeper = self.state, self._keeper
-        engine_state = "ready" if keeper.serving else "loading"
-        reserve = self._standby.pid
+        engine, reserve = self._engine, self._standby.process
         return Status(
             state=state,
             reason="" if state == "ready" else self._why_unavailable(),
@@ -151,8 +150,8 @@ class Supervisor:
             rung=keeper.state.rung,
             rung_name=self._rungs[keeper.state.rung].name,
             rungs=tuple(rung.name for rung in self._rungs),
-            engines=(EngineStatus(0, self._engine.pid, engine_state),) if self._engine is not None else (),
-            standby=EngineStatus(0, reserve, "waiting") if reserve is not None else None,
+            engines=(_described(engine, "ready" if keeper.serving else "loading"),) if engine is not None else (),
+            standby=_described(reserve, "waiting") if reserve is not None else None,
             in_flight=keeper.unfinished,
             on_trial=len(keeper.state.trial) + sum(map(len, keeper.state.untried)),
             deaths=self._deaths,
@@ -342,7 +341,8 @@ class Supervisor:
             case Ready():
                 self._engine_serves(message)
             case Loading():
-                self._recoveries.loading(time.monotonic())
+                if self._engine is not None and self._engine.imported:
+                    self._recoveries.loading(time.monotonic())
                 self._on_loading(message)
             case StartFailed():
                 self._refused = message
@@ -431,6 +431,10 @@ class Supervisor:
             "failed": f"no engine can be started: {self._failure}",
             "ready": "ready",
         }[self.state]
+
+
+def _described(process: EngineProcess, state: str) -> EngineStatus:
+    return EngineStatus(0, process.pid, state if process.imported else "importing")
 
 
 def _difference(before: int | None, after: int | None) -> int | None:
