@@ -14,20 +14,20 @@ from typing import Any
 
 import pytest
 from running import CONTEXT, GUARD, RunningServer, eventually
-from workload import Answer, Crowd, mixed_requests
+from workload import Crowd, mixed_requests
 
 REQUESTS = 208
-CLIENTS = 24
+CLIENTS = 32
 PATIENCE = "3"  # seconds; a tiny model's step takes a hundredth of that
 KILLS: tuple[str | signal.Signals, ...] = (
-    *[signal.SIGKILL] * 7, *[signal.SIGSEGV] * 4, *[signal.SIGABRT] * 2, signal.SIGSTOP, "step-raise", "step-raise",
+    *[signal.SIGKILL] * 6, *[signal.SIGSEGV] * 3, *[signal.SIGABRT] * 2, signal.SIGSTOP, "step-raise", "step-raise",
     "step-memory", "step-close", "step-spin", "step-exit", "load-exit", "load-segv",
 )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def immortal(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    options = ("--max-model-len", str(CONTEXT), "--max-num-seqs", "8", "--hang-patience", PATIENCE)
+    options = ("--max-model-len", str(CONTEXT), "--max-num-seqs", "16", "--hang-patience", PATIENCE)
     running = RunningServer(model, tmp_path_factory.mktemp("immortal"), *options, faults=True)
     try:
         yield running.wait_until_ready()
@@ -55,7 +55,7 @@ class Killer(threading.Thread):
 
     def _until_something_is_done(self) -> None:
         """A new engine has worked on what was aboard of the last one, and nobody is suspected any more."""
-        server, goal = self._server, self._dice.randrange(60, 160)
+        server, goal = self._server, self._dice.randrange(60, 120)
 
         def done() -> bool:
             status: dict[str, Any] = server.status()
@@ -83,7 +83,7 @@ class Killer(threading.Thread):
 
 
 def test_no_client_notices_that_engines_die(immortal: RunningServer) -> None:
-    asked = mixed_requests(REQUESTS, 1, 12, 44)
+    asked = mixed_requests(REQUESTS, seed=1)
     with Crowd(immortal, CLIENTS) as crowd:
         undisturbed = [future.result(GUARD) for future in crowd.send_all(asked)]
         assert immortal.status()["deaths"] == 0
@@ -106,10 +106,3 @@ def test_no_client_notices_that_engines_die(immortal: RunningServer) -> None:
     assert status["in_flight"] == status["on_trial"] == 0
     assert immortal.waiting_faults() == []
     eventually(immortal.is_idle, "nothing is left of the requests")
-
-
-def test_answers_that_differ_are_told_apart() -> None:
-    """The comparison above is worth nothing if it finds everything equal."""
-    answer = Answer(200, (), (1, 2))
-    assert answer.equals(Answer(200, (), (1, 2)))
-    assert not answer.equals(Answer(200, (), (1, 3)))

@@ -20,7 +20,7 @@ FLAVOURS: tuple[dict[str, Any], ...] = (  # a draw from a large vocabulary costs
     {"no_repeat_ngram_size": 2, "repetition_penalty": 1.3},
     {"stop": ["z", "qu"], "include_stop_str_in_output": True},
     {"temperature": 1.0, "top_k": 20, "min_p": 0.02, "n": 2},
-    {"stop": ["he", "x"], "min_tokens": 12},
+    {"stop": ["he", "x"], "min_tokens": 8},
     {"logprobs": 3},
     {"presence_penalty": 0.5, "n": 2},
     {"temperature": 0.7, "logprobs": 2, "frequency_penalty": 0.5},
@@ -71,14 +71,15 @@ def _without_numbers(answer: Answer) -> Answer:
     return replace(answer, choices=tuple(replace(choice, logprobs=()) for choice in answer.choices))
 
 
-def mixed_requests(count: int, seed: int, least: int, most: int) -> list[Asked]:
-    """Every flavour as chat, chat with images and completion, streamed and whole; no two with the same prompt."""
+def mixed_requests(count: int, seed: int, least: int = 8, most: int = 48) -> list[Asked]:
+    """Every flavour as chat, chat with images and completion, from `least` to `most` tokens long; no two prompts are equal."""
     dice = random.Random(seed)
     asked = []
     for index in range(count):
         flavour = dict(FLAVOURS[index % len(FLAVOURS)])
         text = f"{index}: " + " ".join(dice.choices(WORDS, k=dice.randrange(3, 60)))
-        body = {"max_tokens": dice.randrange(least, most), "temperature": 0, "seed": dice.randrange(2**31),
+        length = least + int((most - least) * dice.random() ** 2)  # mostly short
+        body = {"max_tokens": length, "temperature": 0, "seed": dice.randrange(2**31),
                 "ignore_eos": dice.random() < 0.8, "return_token_ids": True} | flavour  # fmt: skip
         kind = dice.choice(("completion", "chat", "images"))
         if kind == "completion":
@@ -99,7 +100,7 @@ class Crowd:
         self._server = server
         self._threads = ThreadPoolExecutor(clients)
         self._http = httpx.Client(
-            base_url=server.url, timeout=GUARD, limits=httpx.Limits(max_connections=clients, keepalive_expiry=5)
+            base_url=server.url, timeout=5 * GUARD, limits=httpx.Limits(max_connections=clients, keepalive_expiry=5)
         )
 
     def __enter__(self) -> Crowd:
