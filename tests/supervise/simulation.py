@@ -110,7 +110,7 @@ class Simulation:
         self.looks = 0
         self.scapegoats: set[tuple[int, ...]] = set()
         self.to_engine_at = self.to_front_at = 0.0  # messages do not overtake each other
-        self.delay = 0.0
+        self.delay = self.random.choice([0.0, 0.0, 0.0, 0.1, 0.3]) if self.plan.kind != "pure poison" else 0.0
 
     # ---- the plan ----------------------------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Simulation:
         relief = random.randrange(1, 4)
         ladder = tuple(RungTraits(f"rung{n}", n == relief) for n in range(rungs))
         plan = Plan(kind, ladder)
-        plan.patience = random.choice([1.0, 2.0])
+        plan.patience = random.choice([0.5, 1.0])
         plan.max_num_seqs = random.choice([1, 2, 4, 8, 8, 16])
         plan.budget = random.choice([8, 16, 64, 64, 256])
         many = random.random() < 0.04
@@ -145,7 +145,7 @@ class Simulation:
                 plan.sick_until = random.choice([100.0, 2500.0, 1e9])
         self._draw_requests(plan, count, together, long=many)
         for number in range(24 if kind == "pure poison" else 0):  # the configuration has served before
-            self._later(0.0, self.arrive, Client(self._request(f"warm{number}", (number,), 60, number, False)))
+            self._later(0.0, self.arrive, Client(self._request(f"warm{number}", (1000 + number,), 60, number, False)))
         if kind == "pure poison":
             plan.max_num_seqs, plan.budget = 64, 1024
         if kind in ("faults", "all", "poison"):
@@ -261,6 +261,8 @@ class Simulation:
     def wake(self) -> None:
         if self.clock.now >= self.front_sleeps_until:
             missed, self.missed = self.missed, []
+            if self.random.random() < 0.5:  # it may look at the engine before it has read what the engine sent
+                missed.sort(key=lambda one: one[0] != self.look)
             for what, arguments in missed:
                 what(*arguments)
 
@@ -387,7 +389,8 @@ class Simulation:
             self.by_others += 1
         self.refused = failure == "refused"
         build = Build(
-            plan.max_num_seqs, plan.budget, 1 if plan.kind == "pure poison" else random.choice([1, 1, 2, 3]), tuple(load),
+            plan.max_num_seqs, plan.budget, 1 if plan.kind == "pure poison" else random.choice([1, 1, 2, 3]),
+            tuple(load),
             "crash" if failure == "refused" else failure, dies_at_step, dies_when_idle, plan.sick_cause,
         )  # fmt: skip
         self.note("engine %d starts on rung %d (%s)", self.number, rung, failure or "sound")
@@ -573,7 +576,10 @@ class Simulation:
             and not self.open_clients
             and not self.draining
         )
-        self.look_soon(20.0 if quiet and now > self.plan.faults_until else LOOK_SECONDS)
+        if quiet and now > self.plan.faults_until:
+            self.look_soon(20.0)
+        else:
+            self.look_soon(LOOK_SECONDS if engine.serves else 4 * LOOK_SECONDS)
 
     def try_higher_rung(self, engine: ModelEngine) -> None:
         keeper = self.keeper
@@ -707,7 +713,9 @@ class Simulation:
         failed = sum(n for name, n in self.seen.items() if name.startswith("failed start"))
         first_refused = self.refused and not self.keeper.state.served
         only_poison = all(self.content(one.request) in plan.poisons for one in self.clients.values() if not one.outcome)
-        return every_rung_sick or starts or failed >= policy.LAST_TRIES or first_refused or only_poison
+        # Two culprits and chance: nothing has ever lived here that could tell them from a sick configuration.
+        bad_luck = len(plan.poisons) > 1 and self.random_deaths > 0 and not self.keeper.state.known_good
+        return bad_luck or every_rung_sick or starts or failed >= policy.LAST_TRIES or first_refused or only_poison
 
     def may_be_wronged(self) -> bool:
         """Nobody can tell a request that dies of every engine from engines that die of every request."""

@@ -154,16 +154,10 @@ def no_gap_is_noticed(patch: Patch) -> None:
     patch.setattr(Keeper, "take", take)
 
 
-def one_conviction_clears_nobody_else(patch: Patch) -> None:
-    """Others with the same content stay."""
-    original = keeper.content_of
-    patch.setattr(keeper, "content_of", lambda request: original(request) + request.id.encode())
-
-
 MUTATIONS = [
     convict_at_once, blame_the_first_aboard, blame_what_is_done_from_outside, keep_suspicion_after_proof, never_split,
     take_late_outputs, replay_without_output, never_park, forget_to_hand_over_after_a_trial, barren_never_counts,
-    give_up_soon, watch_without_slack, watch_while_asleep, no_gap_is_noticed,
+    give_up_soon, watch_without_slack, watch_while_asleep, watch_that_never_tires, no_gap_is_noticed,
 ]  # fmt: skip
 
 

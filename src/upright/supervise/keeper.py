@@ -128,15 +128,16 @@ class Keeper:
     def take(self, outputs: Iterable[SequenceOutput], now: float) -> None:
         """What a step added. Late words on a request that was taken back are passed over. Raises: LostContact."""
         self._now = now
-        proven = []
+        proven, gap = [], None
         for update in outputs:
             entry = self._aboard.get(update.id)
             if entry is None or update.attempt != entry.handed_over - 1:
                 continue
             if update.at != len(entry.output):
-                raise LostContact(
+                gap = LostContact(
                     f"the engine sent token {update.at} of request {update.id}, whose next one is {len(entry.output)}"
                 )
+                break  # but what was told before it is true
             entry.append(update, now)
             self._tokens += len(update.tokens)
             if entry.done:
@@ -155,6 +156,8 @@ class Keeper:
             self._fail(guilty)
         if proven or self.state.inquiry.open:
             self._arrange()
+        if gap is not None:
+            raise gap
 
     def _compares(self) -> bool:
         """Whether the present engine, with none of the accused, has lived for long enough to speak against them."""
