@@ -36,13 +36,13 @@ def server(shared_server: RunningServer) -> RunningServer:
 def start(model: Path, tmp_path: Path) -> Iterator[Callable[..., RunningServer]]:
     """start(*options): a server of the test's own, that may be killed; it is not waited for.
 
-    With `faults=True` it can be asked to fail.
+    With `faults=True` it can be asked to fail; with `after=` it goes on where that server has ended.
     """
     servers: list[RunningServer] = []
 
-    def run(*options: str, **more: Any) -> RunningServer:
-        directory = tmp_path / f"server-{len(servers)}"
-        directory.mkdir()
+    def run(*options: str, after: RunningServer | None = None, **more: Any) -> RunningServer:
+        directory = tmp_path / f"server-{len(servers)}" if after is None else after.directory
+        directory.mkdir(exist_ok=True)
         servers.append(RunningServer(model, directory, "--max-model-len", str(CONTEXT), *options, **more))
         return servers[-1]
 

@@ -62,6 +62,7 @@ class RunningServer:
         Environment variables of the server are given by name.
         """
         self.mark = uuid.uuid4().hex
+        self.directory = directory
         self.temporary = directory / "tmp"
         self.state = directory / "state"
         self._faults = directory / "faults"
@@ -139,6 +140,20 @@ class RunningServer:
         """Faults that were asked for and have not struck."""
         return sorted(file.name for file in self._faults.iterdir())
 
+    def break_engine(self) -> None:
+        """Kill the engine, and have the next one get stuck while it loads: a recovery that lasts. Needs `faults`."""
+        engine = self.engine_pid
+        assert engine is not None
+        self.ask_for("load-spin")
+        os.kill(engine, signal.SIGKILL)
+        eventually(lambda: not self.waiting_faults(), "the next engine is stuck")
+
+    def mend_engine(self) -> None:
+        """End what `break_engine` began: the engine that is stuck dies, and the one after it serves."""
+        engine = self.engine_pid
+        assert engine is not None
+        os.kill(engine, signal.SIGKILL)
+
     def metrics(self) -> dict[str, float]:
         """By name without the prefix; labels follow the name: `requests_total abort`."""
         return {
@@ -151,9 +166,9 @@ class RunningServer:
         return self.http.get("/health").status_code
 
     def is_idle(self) -> bool:
-        """Whether nothing runs or waits, and no block is held."""
+        """Whether nothing runs or waits, and no block is held. An engine tells its figures from its first step on."""
         figures = self.metrics()
-        return all(figures[name] == 0 for name in ("num_requests_running", "num_requests_waiting",
+        return all(figures.get(name, 0) == 0 for name in ("num_requests_running", "num_requests_waiting",
                                                    "kv_cache_blocks_used"))  # fmt: skip
 
     def completion(self, max_tokens: int, prompt: str = "A doll that rights itself", **more: Any) -> dict[str, Any]:
@@ -182,14 +197,17 @@ class RunningServer:
 
     def end(self) -> None:
         """Whatever state it is in: nothing of it runs after this."""
-        if self.process.poll() is None:
-            self.signal(signal.SIGTERM)
+        for _ in range(150):  # the first signal asks it to drain, the second one to hurry; two at once may count as one
+            if self.process.poll() is not None:
+                break
             self.signal(signal.SIGTERM)
             try:
-                self.process.wait(30)
+                self.process.wait(0.2)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                continue
+        else:
+            self.process.kill()
+            self.process.wait()
         for process in processes(self.mark):
             process.kill()
 
@@ -209,7 +227,16 @@ class Stream:
 
     @property
     def text(self) -> str:
-        return "".join(choice.get("text") or "" for event in self.events for choice in event.get("choices", ()))
+        return "".join(self.texts.values())
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """By choice."""
+        found: dict[int, str] = {}
+        for event in self.events:
+            for choice in event.get("choices", ()):
+                found[choice["index"]] = found.get(choice["index"], "") + (choice.get("text") or "")
+        return found
 
 
 class Clients:

@@ -6,7 +6,6 @@ import json
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 import pytest

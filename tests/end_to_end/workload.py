@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from running import GUARD, RunningServer, image_part, picture, text_part, user
 
-WORDS = "a doll that rights itself falls and stands again however it is pushed because its weight is low".split()
+WORDS = ("doll", "that", "rights", "itself", "falls", "stands", "again", "however", "pushed", "weight", "low")
 SIZES = ((56, 56), (84, 56), (150, 60), (70, 112))  # of images, in pixels
 FLAVOURS: tuple[dict[str, Any], ...] = (  # a draw from a large vocabulary costs more than all else: few draw
     {},
@@ -72,7 +72,7 @@ def _without_numbers(answer: Answer) -> Answer:
 
 
 def mixed_requests(count: int, seed: int, least: int = 8, most: int = 48) -> list[Asked]:
-    """Every flavour as chat, chat with images and completion, from `least` to `most` tokens long; no two prompts are equal."""
+    """Every flavour, as chat, chat with images and completion. Answers of `least` to `most` tokens; unequal prompts."""
     dice = random.Random(seed)
     asked = []
     for index in range(count):
