@@ -215,3 +215,12 @@ def test_who_has_left_is_not_remembered_for_ever() -> None:
 def test_seeds_do_not_make_a_content() -> None:
     assert content_of(request("a", (1, 2), seed=1)) == content_of(request("b", (1, 2), seed=2))
     assert content_of(request("a", (1, 2))) != content_of(request("a", (1, 3)))
+
+
+def test_an_engine_that_was_dead_already_speaks_against_nobody() -> None:
+    """Its last words ended the request that it died with; what was sent to it meanwhile has never run."""
+    engine = serving("a")
+    engine.keeper.take([tokens("a", 1, finish="stop")], 1.0)
+    engine.keeper.submit(request("b"), 1.5)
+    end(engine, "a")
+    assert engine.keeper.state.chains == {}

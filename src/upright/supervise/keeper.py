@@ -169,10 +169,11 @@ class Keeper:
     def engine_ended(self, end: EngineEnd) -> Decision:
         """An engine that served is gone, and everything that it sent has been taken. What is to be done now?"""
         self._now = end.now
-        struck = [entry for name, entry in self._aboard.items() if end.in_step is None or name in end.in_step]
-        left = [] if end.in_step is None else [one for name, one in self._left.items() if name in end.in_step]
-        if not struck and not left:
-            struck = list(self._aboard.values())
+        # NOTE: where a step died whose requests have all ended or left, nobody else is to blame: what is aboard now was
+        # sent to an engine that was dead already.
+        in_step = end.in_step or self._aboard.keys()
+        struck = [entry for name, entry in self._aboard.items() if name in in_step]
+        left = [one for name, one in self._left.items() if name in in_step]
         suspects = tuple(suspect_of(entry) for entry in struck)
         tried = {name for group in (self.state.trial, *self.state.untried) for name in group}
         tried |= {one.suspect.id for one in self.state.inquiry.accused}
