@@ -88,7 +88,7 @@ def test_whoever_is_guilty_is_found_and_nobody_else(case: tuple[int, set[int]]) 
 
 def test_a_first_death_blames_nobody() -> None:
     state, decision = policy.after_death(State(), death("a", "b"))
-    assert decision == Decision(0.0, (), ("all 2 requests aboard are replayed",))
+    assert decision == Decision(0.0, (), ("what was aboard is replayed: 2 requests",))
     assert policy.may_run(state, "a") and policy.may_run(state, "new")
 
 
@@ -307,3 +307,17 @@ def test_an_inquiry_knows_who_may_run() -> None:
     assert state.trial == ("b",)
     state, _ = policy.after_proof(state, "b", 0.0)
     assert state.inquiry == inquiry.Inquiry(absent=state.inquiry.absent)
+
+
+def test_a_request_that_dies_in_every_configuration_leaves_the_fastest_one_in_place() -> None:
+    """With nobody to compare it with, safer rungs are tried; when none of them helps, none of them was at fault."""
+    state = State(ladder=tuple(RungTraits(name) for name in ("full", "small", "portable")), served=True)
+    rungs = []
+    for count in range(20):
+        lone = (Suspect("lone", b"lone"),)
+        state, decision = policy.after_death(state, Death(float(count), "crash", lone, 0, 1.0, f"incident-{count}"))
+        rungs.append(state.rung)
+        if decision.convicted:
+            break
+    assert decision.convicted
+    assert rungs == [0, 0, 1, 2, 0]

@@ -120,7 +120,7 @@ def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[
         inquiry = _fell(inquiry, [one.id for one in aboard])
     again = [one.id for one in aboard if chains[one.id] > 1]
     if not again:
-        return inquiry, f"all {requests(len(aboard))} aboard are replayed"
+        return inquiry, f"what was aboard is replayed: {requests(len(aboard))}"
     if not inquiry.accused:
         inquiry = replace(inquiry, felled=(frozenset(again),))
     # Whoever was aboard of more deaths than the others is more likely the one: it is tried apart from them.
@@ -128,8 +128,8 @@ def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[
     rest = tuple(name for name in again if name not in most)
     inquiry = _next(replace(inquiry, untried=(*_halves(tuple(most)), *((rest,) if rest else ()))))
     return inquiry, (
-        f"{requests(len(again))} were aboard of the death before as well; {requests(len(inquiry.trial))} of them run "
-        "alone now, to find out which one it is"
+        f"aboard of the death before as well: {requests(len(again))}; running apart now, to find out which one it is: "
+        f"{requests(len(inquiry.trial))}"
     )
 
 
@@ -147,7 +147,7 @@ def narrow(inquiry: Inquiry, aboard: tuple[Suspect, ...], incident: str, steps: 
     others = (*((bystanders,) if bystanders else ()), *inquiry.untried)
     if len(struck) > 1:
         inquiry = _next(replace(inquiry, untried=(*others, *_halves(struck))))
-        why = f"it is one of {requests(len(struck))}; {requests(len(inquiry.trial))} run alone now"
+        why = f"it is one of {requests(len(struck))}; running apart now: {requests(len(inquiry.trial))}"
         return inquiry, why
     (name,) = struck
     if further:

@@ -105,6 +105,7 @@ class State:
     since: float = 0.0  # when the rung was reached or last struck
     climbing: bool = False  # the rung is on trial after a climb
     relapses: int = 0
+    searched_from: int | None = None  # the rung that was left because there was no request to compare an accused with
 
     @property
     def last_rung(self) -> bool:
@@ -187,13 +188,18 @@ def _judge_requests(state: State, death: Death, waited: bool) -> tuple[State, tu
         if death.others:
             return state, (), ("it waits, while the others show whether the engine is sound",)
         if not state.last_rung:
+            origin = state.rung if state.searched_from is None else state.searched_from
             state, why = _step_down(state, death.now, death.cause, "there is no request to compare it with")
+            state = replace(state, searched_from=origin)
             return replace(state, inquiry=search.retry(replace(inquiry, felled=()))), (), why
         if state.barren >= BARREN_DEATHS:
             return state, (), ()  # and no request has ever lived here: `_go_on` gives up
         guilty = search.sure(inquiry)
         inquiry = search.without(inquiry, {one.suspect.content for one in guilty})
         state = replace(state, inquiry=search.retry(inquiry))
+        if guilty and state.searched_from is not None:  # it dies on every rung, so none of them was at fault
+            state = replace(state, rung=state.searched_from, searched_from=None)
+            why = (f"it died in every configuration, so the next engine runs {state.ladder[state.rung].name!r} again",)
     if not guilty:
         return state, (), why
     state, told = _convict(state, guilty, death.now)
@@ -277,8 +283,9 @@ def _step_down(state: State, now: float, cause: Cause, reason: str) -> tuple[Sta
     relieving = [index for index in below if state.ladder[index].relieves_memory]
     rung = relieving[0] if cause == "memory" and relieving else below[0]
     state = replace(
-        state, rung=rung, strikes=(), failed_starts=0, barren=0, since=now, climbing=False, known_good=False
-    )
+        state, rung=rung, strikes=(), failed_starts=0, barren=0, since=now, climbing=False, known_good=False,
+        searched_from=None,
+    )  # fmt: skip
     return state, (f"{reason}: the next engine runs rung {rung}, {state.ladder[rung].name!r}",)
 
 
