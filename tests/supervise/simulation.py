@@ -38,6 +38,7 @@ class Plan:
     sickness: str = ""  # "start", "step" or "idle"
     sick_cause: str = "crash"
     sick_until: float = 1e9
+    warm: bool = False  # many requests are served first
     max_num_seqs: int = 8
     budget: int = 64
     patience: float = 2.0
@@ -143,8 +144,9 @@ class Simulation:
             plan.sick_cause = random.choice(["crash", "memory", *(["hang"] if plan.sickness != "start" else [])])
             if kind == "climb":
                 plan.sick_until = random.choice([100.0, 2500.0, 1e9])
+        plan.warm = kind == "pure poison" or (kind == "poison" and random.random() < 0.3)
         self._draw_requests(plan, count, together, long=many)
-        for number in range(24 if kind == "pure poison" else 0):  # the configuration has served before
+        for number in range(24 if plan.warm else 0):  # the configuration has served before
             self._later(0.0, self.arrive, Client(self._request(f"warm{number}", (1000 + number,), 60, number, False)))
         if kind == "pure poison":
             plan.max_num_seqs, plan.budget = 64, 1024
@@ -189,7 +191,7 @@ class Simulation:
             if prompt in plan.poisons and not pure and random.random() < 0.5:
                 client.retries = random.choice([1, 2])
                 client.retry_after = random.choice([0.1, 1.0, 5.0, 700.0])
-            arrives = 30.0 if pure else 0.0 if together else random.uniform(0.0, 6.0)
+            arrives = 30.0 * plan.warm + (0.0 if together else random.uniform(0.0, 6.0))
             if plan.kind == "climb" and number >= count // 2:
                 arrives = random.uniform(1500.0, 9000.0)
             self._later(arrives, self.arrive, client)
@@ -465,12 +467,15 @@ class Simulation:
             if (entry := self.keeper.journal.get(one.id)) is None or one.attempt != entry.handed_over - 1
         ]  # fmt: skip
         self.seen["late output"] += len(late)
+        entries = [entry for one in late if (entry := self.keeper.journal.get(one.id)) is not None]
+        lengths = [len(entry.output) for entry in entries]
         try:
             self.keeper.take(outputs, self.clock.now)
         except LostContact as error:
             assert engine.lost_messages, f"contact was lost, and no message was: {error}"
             self.seen["lost contact"] += 1
             self.condemn(Hang("crash", str(error), 0.0))
+        assert [len(entry.output) for entry in entries] == lengths, "an output of a former attempt was taken"
         if len(self.keeper.state.poisons) > len(before.poisons):
             self.seen["convict by elimination"] += 1
         self.show()
@@ -633,6 +638,7 @@ class Simulation:
         if engine is None or not engine.healthy:
             return
         self.note("fault: %s", kind)
+        self.look_soon()
         if kind in ("crash", "memory", "outside", "hang", "hang idle", "stop"):
             self.by_others += 1
             where = engine.record.phase if not (engine.record.phase == "step" and engine.done) else "between steps"
@@ -670,6 +676,7 @@ class Simulation:
     def _hang_when_idle(self, engine: ModelEngine) -> None:
         if engine.healthy and engine.record.phase == "idle":
             engine.hang()
+            self.look_soon()
         elif engine.alive and self.open_clients:
             self.clock.after(0.05, self._hang_when_idle, engine)
 
