@@ -165,5 +165,5 @@ MUTATIONS = [
 def test_a_bug_is_found(mutation: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutation(monkeypatch)
     with pytest.raises(AssertionError, match="seed"):
-        for seed in range(1000):
+        for seed in range(2000):
             run_schedule(seed)
