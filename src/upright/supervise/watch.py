@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from upright.engine.black_box import Reading
 from upright.supervise.policy import Cause
 
-SLACK = 10.0  # times what a step was expected to take
+SLACK = 5.0  # times what a step was expected to take, which is twice the slowest of its size already
 STOPPED_SECONDS = 2.0  # in which a stopped process is given the chance to be continued
 LOADING_SECONDS = 600.0  # without a word while the model is loaded: disks and networks may be slow
 DECODING_SECONDS = 60.0  # for an image file, within the limits on its size
