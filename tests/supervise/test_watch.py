@@ -73,7 +73,7 @@ def test_each_hang_has_its_deadline(see: See, deadline: float, cause: str, facto
     "see",
     [
         lambda now: sight(now, step(started=now - now % 1.5)),
-        lambda now: sight(now, step(expected=30.0, started=now - now % 299)),
+        lambda now: sight(now, step(expected=30.0, started=now - now % 149)),
         lambda now: sight(now, idle(now), aboard=0),
         lambda now: sight(now, idle(now), heard=now - 1),
         lambda now: sight(now, Reading(Record("loading", 0, 0.0, 0.0), False, now - now % 500)),
@@ -115,7 +115,7 @@ def test_unread_messages_are_not_lost_ones() -> None:
 
 
 def test_an_image_that_is_decoded_meanwhile_is_told_after_the_step() -> None:
-    long_step = Record("step", 5, 1.0, 50.0, (), ("a",), 0.0)
+    long_step = Record("step", 5, 1.0, 100.0, (), ("a",), 0.0)
     assert found_at(lambda now: sight(now, Reading(long_step, False, 1.0)), until=400.0) is None
-    undecoded = Record("step", 9, 100.0, 50.0, (), ("a",), 0.0)
+    undecoded = Record("step", 9, 100.0, 100.0, (), ("a",), 0.0)
     assert found_at(lambda now: sight(now + 101.0, Reading(undecoded, False, 100.0)), until=1.0) is None
