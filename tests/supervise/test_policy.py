@@ -278,8 +278,9 @@ def test_being_killed_again_and_again_ends_it(starting: bool) -> None:
     assert count == policy.OUTSIDE_DEATHS
 
 
-def test_a_sick_server_does_not_convict_one_after_the_other() -> None:
-    state, decision, wronged = State(), Decision(0.0), 0
+@pytest.mark.parametrize("rungs", [1, 2, 4])
+def test_a_sick_server_does_not_convict_one_after_the_other(rungs: int) -> None:
+    state, decision, wronged = State(ladder=LADDER[:rungs]), Decision(0.0), 0
     number = deaths = 0
     while decision.delay is not None:
         state, decision = policy.after_death(state, death(f"r{number}", now=deaths))
@@ -287,7 +288,7 @@ def test_a_sick_server_does_not_convict_one_after_the_other() -> None:
         number += bool(decision.convicted)
         deaths += 1
         assert deaths < 20
-    assert wronged <= 1, "only the first, of which nobody can tell"
+    assert wronged <= 3, "only the first ones, of which nobody can tell"
 
 
 def test_hangs_buy_more_time() -> None:

@@ -105,6 +105,7 @@ class State:
     since: float = 0.0  # when the rung was reached or last struck
     climbing: bool = False  # the rung is on trial after a climb
     relapses: int = 0
+    restored: bool = False  # after such a search; not twice, before something has lived: else a sick server never ends
     searched_from: int | None = None  # the rung that was left because there was no request to compare an accused with
 
     @property
@@ -149,7 +150,7 @@ def after_death(state: State, death: Death) -> tuple[State, Decision]:
     if productive:
         state = replace(state, barren=0, interrupted=0)
     if death.tokens >= KNOWN_GOOD_TOKENS:
-        state = replace(state, known_good=True)
+        state = replace(state, known_good=True, restored=False)
     if death.cause == "hang":
         state = replace(state, hangs=state.hangs + 1)
     if death.cause == "outside":
@@ -197,8 +198,10 @@ def _judge_requests(state: State, death: Death, waited: bool) -> tuple[State, tu
         guilty = search.sure(inquiry)
         inquiry = search.without(inquiry, {one.suspect.content for one in guilty})
         state = replace(state, inquiry=search.retry(inquiry))
-        if guilty and state.searched_from is not None:  # it dies on every rung, so none of them was at fault
-            state = replace(state, rung=state.searched_from, searched_from=None)
+        if (
+            guilty and state.searched_from is not None and not state.restored
+        ):  # it dies on every rung, so none of them was at fault
+            state = replace(state, rung=state.searched_from, searched_from=None, restored=True)
             why = (f"it died in every configuration, so the next engine runs {state.ladder[state.rung].name!r} again",)
     if not guilty:
         return state, (), why
