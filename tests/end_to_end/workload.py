@@ -71,7 +71,7 @@ def _without_numbers(answer: Answer) -> Answer:
     return replace(answer, choices=tuple(replace(choice, logprobs=()) for choice in answer.choices))
 
 
-def mixed_requests(count: int, seed: int, least: int = 8, most: int = 48) -> list[Asked]:
+def mixed_requests(count: int, seed: int, least: int = 8, most: int = 36) -> list[Asked]:
     """Every flavour, as chat, chat with images and completion. Answers of `least` to `most` tokens; unequal prompts."""
     dice = random.Random(seed)
     asked = []
