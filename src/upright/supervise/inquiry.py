@@ -83,6 +83,12 @@ class Inquiry:
         return any(name not in accused for group in (self.trial, *self.untried) for name in group)
 
     @property
+    def tried(self) -> set[str]:
+        """All whose guilt is being looked into."""
+        named = {name for group in (self.trial, *self.untried) for name in group}
+        return named | {one.suspect.id for one in self.accused}
+
+    @property
     def needed_steps(self) -> int:
         """That others have to live where the accused died, until there is a comparison."""
         return max([LIVING_STEPS, *(3 * one.steps for one in self.accused)])

@@ -153,7 +153,7 @@ class Supervisor:
             engines=(_described(engine, "ready" if keeper.serving else "loading"),) if engine is not None else (),
             standby=_described(reserve, "waiting") if reserve is not None else None,
             in_flight=keeper.unfinished,
-            on_trial=len(keeper.state.trial) + sum(map(len, keeper.state.untried)),
+            on_trial=len(keeper.state.inquiry.tried),
             deaths=self._deaths,
             recoveries=self._recoveries.count,
             recovery_seconds=self._recoveries.seconds,
