@@ -107,7 +107,7 @@ def test_two_culprits_of_which_one_has_two_answers_to_give(mortal: RunningServer
 
 
 def test_a_culprit_that_makes_the_engine_hang(mortal: RunningServer) -> None:
-    trial, server = Trial(mortal, 6), mortal
+    trial, server = Trial(mortal, 4), mortal
     server.ask_for("poison.json", poison((MARKED, "spin")))
 
     [answer] = trial.among(culprit().streamed())
