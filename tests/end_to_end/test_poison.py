@@ -45,9 +45,9 @@ def is_convicted(server: RunningServer, answer: Answer) -> bool:
 class Trial:
     """A server with requests of every kind in flight, undisturbed first and then with culprits among them."""
 
-    def __init__(self, server: RunningServer, innocent: int = INNOCENT) -> None:
+    def __init__(self, server: RunningServer, innocent: int = INNOCENT, least: int = 24) -> None:
         self.server = server
-        asked = mixed_requests(innocent, seed=2, least=24, most=64)
+        asked = mixed_requests(innocent, seed=2, least=least, most=least + 40)
         self.innocent = [one.streamed() if index % 2 else one for index, one in enumerate(asked)]
         with Crowd(server, innocent) as crowd:
             self.expected = [future.result() for future in crowd.send_all(self.innocent)]
@@ -107,7 +107,7 @@ def test_two_culprits_of_which_one_has_two_answers_to_give(mortal: RunningServer
 
 
 def test_a_culprit_that_makes_the_engine_hang(mortal: RunningServer) -> None:
-    trial, server = Trial(mortal, 4), mortal
+    trial, server = Trial(mortal, 4, least=110), mortal  # long: they have to live for a while where the culprit died
     server.ask_for("poison.json", poison((MARKED, "spin")))
 
     [answer] = trial.among(culprit().streamed())
