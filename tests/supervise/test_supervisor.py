@@ -160,8 +160,6 @@ def test_a_death_costs_nobody_a_token(tmp_path: Path, kind: int, cause: str, how
             await bystander.wait_past(1)
             guilty = service.submit(ask(kind, "guilty"))
             await until(lambda: service.status().deaths == 1)
-            assert (service.state, service.stats) == ("recovering", None)
-            assert service.retry_after >= 1
             late = service.submit(ask(fake_engine.ANSWER, "late"))
             await guilty.finished()
             assert (guilty.output, guilty.finish, guilty.deaths) == (WHOLE, "length", 1)
@@ -186,6 +184,35 @@ def test_a_death_costs_nobody_a_token(tmp_path: Path, kind: int, cause: str, how
     if kind == fake_engine.RAISE:
         assert report["exception"] == "ValueError: no"
     assert "a line of the engine's log" in report["log"]
+
+
+def test_between_two_engines_requests_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = standby.Standby.take
+
+    async def test() -> None:
+        async with running(max_queue=1) as service:
+            go_on = asyncio.Event()
+
+            async def take_later(self: standby.Standby) -> engine_process.EngineProcess:
+                await go_on.wait()
+                return await take(self)
+
+            monkeypatch.setattr(standby.Standby, "take", take_later)
+            first = service.submit(ask(fake_engine.KILL, "first"))
+            await until(lambda: service.status().deaths == 1)
+            assert (service.state, service.stats, service.engine_pid) == ("recovering", None, None)
+            assert service.retry_after >= 1
+            second, third = (service.submit(ask(fake_engine.ANSWER, name)) for name in ("second", "third"))
+            with pytest.raises(Overloaded):
+                service.submit(ask(fake_engine.ANSWER, "fourth"))
+            assert not (first.done or second.done)
+            go_on.set()
+            for entry in (first, second, third):
+                await entry.finished()
+                assert entry.output == WHOLE
+                service.release(entry.request.id)
+
+    guarded(test)
 
 
 def test_content_is_reported_only_where_it_was_asked_for(tmp_path: Path) -> None:
