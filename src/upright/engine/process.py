@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
-BEAT_MS = 1000  # how often an idle engine gives a sign of life
+BEAT_MS = 250  # how often an idle engine gives a sign of life; the least patience of the front is a second
 IDLE_CHECK_SECONDS = 5.0  # how often an idle engine proves its block cache's invariants
 DECODING_POLL_MS = 1  # how often it looks whether an image is decoded while nothing else is to be done
 GAUGES_SECONDS = 0.25  # between two reports of steps that add no token
