@@ -112,6 +112,8 @@ def version_line() -> str:
     """Upright's version and revision."""
     from importlib.metadata import version
 
+    from upright import __version__
+
     here = Path(__file__).parent
     found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
-    return f"upright {version('upright-serve')} at {found.stdout.strip() or 'no revision'}, torch {version('torch')}"
+    return f"upright {__version__} at {found.stdout.strip() or 'no revision'}, torch {version('torch')}"

@@ -81,7 +81,7 @@ class EngineCollector(Collector):
             yield GaugeMetricFamily(f"upright:{name}", text, number)
         counters: tuple[tuple[str, str, float], ...] = (
             ("engine_deaths", "Engines that ended unasked.", status.deaths),
-            ("recoveries", "Deaths after which everything in flight has gone on.", status.recoveries),
+            ("recoveries", "Deaths after which another engine has served.", status.recoveries),
             ("recovery_seconds", "From deaths to the next token of everything in flight.", status.recovery_seconds),
             ("replayed_requests", "Sequences that were handed to another engine.", status.replays),
             ("recovered_tokens", "Output tokens that these had and kept.", status.recovered_tokens),

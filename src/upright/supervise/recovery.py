@@ -21,7 +21,7 @@ class _Clock:
 
 
 class Recoveries:
-    """Times the recovery that is under way, and adds up those that are over."""
+    """Times the recovery that is under way, and adds up all of them; a replay only if no other death ends it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,8 +43,11 @@ class Recoveries:
             self._clock.loading = now
 
     def serves(self, now: float) -> None:
+        """Another engine serves. What was in flight may take a little longer to go on."""
         if self._clock is not None:
             self._clock.serves = now
+            self.count += 1
+            self.seconds += now - self._clock.last_sign
 
     def finish(self, now: float, replays: int, tokens: int) -> tuple[str, Recovery]:
         """Everything goes on. Returns the incident that it recovered from, and the times."""
@@ -59,6 +62,5 @@ class Recoveries:
             requests=replays - clock.replays,
             tokens=tokens - clock.tokens,
         )
-        self.count += 1
-        self.seconds += now - clock.last_sign
+        self.seconds += recovery.replay
         return clock.incident, recovery

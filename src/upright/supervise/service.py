@@ -55,8 +55,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int  # requests that have not ended
     on_trial: int  # suspects of a death that are being tried apart
     deaths: int
-    recoveries: int
-    recovery_seconds: float  # from a death to the next token of everything that was in flight, all recoveries together
+    recoveries: int  # deaths after which another engine has served
+    recovery_seconds: float  # from deaths until everything that was in flight had its next token, all together
     replays: int  # requests that were handed to another engine
     recovered_tokens: int  # that they had by then
     last_death: LastDeath | None

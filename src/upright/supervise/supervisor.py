@@ -233,12 +233,19 @@ class Supervisor:
     async def _keep_alive(self) -> None:
         """Run engines one after the other until told to stop, or until the policy gives up."""
         delay: float | None = 0.0
-        while delay is not None:
-            self._expected_at = time.monotonic() + delay + self._load_seconds
-            await self._pause(delay)
-            if self._stop.is_set():
-                return
-            delay = await self._run_engine()
+        try:
+            while delay is not None:
+                self._expected_at = time.monotonic() + delay + self._load_seconds
+                await self._pause(delay)
+                if self._stop.is_set():
+                    return
+                delay = await self._run_engine()
+        except Exception as error:
+            log.exception("the supervisor has met a bug of its own")
+            if self._engine is not None:
+                self._engine.kill()
+            self._give_up(f"the supervisor has met a bug of its own: {error}")
+        await self._standby.stop()  # nothing will need it any more
 
     async def _run_engine(self) -> float | None:
         """One engine from its start to its end. Returns the seconds until the next one, or None for no more."""
@@ -249,8 +256,9 @@ class Supervisor:
         try:
             process = await self._standby.take()
         except OSError as error:  # out of processes, memory or files: that may pass
-            diagnosis = Diagnosis("crash", f"it could not be started: {error}")
-            return self._go_on(self._after_failed_start(diagnosis))
+            decision = self._after_failed_start(Diagnosis("crash", f"it could not be started: {error}"))
+            log.error("no engine could be started: %s. %s", "; ".join(decision.why), _next_step(decision))
+            return self._go_on(decision)
         process.on_message = self._handle
         self._engine = process
         self._lookout = Lookout(process, self._care.patience)
@@ -320,11 +328,15 @@ class Supervisor:
 
     def _go_on(self, decision: Decision) -> float | None:
         if decision.delay is None:
-            self._failure = decision.why[-1]
-            log.error("no engine will be started any more: %s", self._failure)
-            self._keeper.lose_all(EngineGone(f"the engine cannot be started: {self._failure}", self.retry_after))
-            self._settled.set()
+            self._give_up(decision.why[-1])
         return decision.delay
+
+    def _give_up(self, reason: str) -> None:
+        """No more engines: tell everybody who waits. The front stays up to tell those who come."""
+        self._failure = reason
+        log.error("no engine will be started any more: %s", reason)
+        self._keeper.lose_all(EngineGone(f"the engine cannot be started: {reason}", self.retry_after))
+        self._settled.set()
 
     # ---- the engine speaks -------------------------------------------------------------------------------------------
 
@@ -384,13 +396,18 @@ class Supervisor:
         """Deadlines of requests, hangs of the engine, and the time for a higher rung."""
         while not self._stop.is_set():
             await self._pause(LOOK_SECONDS)
-            now = time.monotonic()
-            if late := self._keeper.expire(now):
-                log.warning("%d requests were not finished within their time", late)
-                self._note_progress()
-            if self._lookout is not None:
-                await self._lookout.look(len(self._keeper.aboard), self._keeper.state.patience)
-            self._try_higher_rung(now)
+            try:
+                await self._look_around(time.monotonic())
+            except Exception:
+                log.exception("the supervisor has met a bug of its own, and goes on looking")
+
+    async def _look_around(self, now: float) -> None:
+        if late := self._keeper.expire(now):
+            log.warning("%d requests were not finished within their time", late)
+            self._note_progress()
+        if self._lookout is not None:
+            await self._lookout.look(len(self._keeper.aboard), self._keeper.state.patience)
+        self._try_higher_rung(now)
 
     def _try_higher_rung(self, now: float) -> None:
         if self._engine is None or not self._keeper.serving or self._draining:
