@@ -63,7 +63,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """How the next engine took over. Times in seconds, one after the other."""
 
-    notice: float  # from the death until the front knew
+    notice: float  # from its last sign of life until the front knew; the death was some time between
     take_over: float  # until another process had the work
     load: float
     replay: float  # until every request had its next token
