@@ -109,8 +109,8 @@ def _away(recovery: Recovery) -> float:
 def _recovery(recovery: Recovery) -> str:
     kept = f"{_count(recovery.requests, 'request')} with {_count(recovery.tokens, 'token')} of output"
     return (
-        f"{kept} went on after {duration(_away(recovery))}: at most {recovery.notice:.2f} s until the death was noticed, "
-        f"{recovery.take_over:.2f} s until another process had the work, {recovery.load:.2f} s of loading, "
+        f"{kept} went on after {duration(_away(recovery))}: at most {recovery.notice:.2f} s until the death was "
+        f"noticed, {recovery.take_over:.2f} s until another process had the work, {recovery.load:.2f} s of loading, "
         f"{recovery.replay:.2f} s of replay."
     )
 
