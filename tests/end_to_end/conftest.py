@@ -18,7 +18,8 @@ def model(tiny_checkpoint: Callable[[str], Path]) -> Path:
 @pytest.fixture(scope="session")
 def shared_server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     directory = tmp_path_factory.mktemp("server")
-    running = RunningServer(model, directory, "--max-model-len", str(CONTEXT), "--max-num-seqs", "16")
+    options = ("--max-model-len", str(CONTEXT), "--max-num-seqs", "16", "--no-standby")
+    running = RunningServer(model, directory, *options)
     try:
         yield running.wait_until_ready()
     finally:

@@ -8,7 +8,7 @@ from running import Clients, RunningServer, eventually
 
 
 def test_a_full_queue_turns_away_and_serves_who_is_in_it(start: Callable[..., RunningServer]) -> None:
-    server = start("--max-num-seqs", "1", "--max-queue", "1").wait_until_ready()
+    server = start("--no-standby", "--max-num-seqs", "1", "--max-queue", "1").wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
         first = clients.stream(server.completion(80))

@@ -34,7 +34,9 @@ def smollm2() -> Path:
 
 @pytest.fixture(scope="module")
 def real(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(smollm2, tmp_path_factory.mktemp("server"), "--served-model-name", "smollm2")
+    running = RunningServer(
+        smollm2, tmp_path_factory.mktemp("server"), "--served-model-name", "smollm2", "--no-standby"
+    )
     try:
         yield running.wait_until_ready()
     finally:

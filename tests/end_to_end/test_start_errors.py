@@ -144,7 +144,9 @@ def test_bfloat16_runs_on_a_cpu(start: Callable[..., RunningServer], tmp_path: P
     """Set in a file, with what the environment and the command line say above it."""
     file = tmp_path / "serve.yaml"
     file.write_text("dtype: bfloat16\nmax-model-len: 512\nmax-num-seqs: 3\n")
-    server = start("--config", str(file), "--device", "cpu", UPRIGHT_MAX_NUM_SEQS="2").wait_until_ready()
+    server = start(
+        "--no-standby", "--config", str(file), "--device", "cpu", UPRIGHT_MAX_NUM_SEQS="2"
+    ).wait_until_ready()
     assert "bfloat16" in server.log
     assert "up to 2 sequences" in server.log
     assert server.complete(4)

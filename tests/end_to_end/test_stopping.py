@@ -21,7 +21,7 @@ LONG = 4000  # tokens; never finished within these tests
 def test_requests_in_flight_are_finished(
     start: Callable[..., RunningServer], number: signal.Signals, group: bool
 ) -> None:
-    server = start().wait_until_ready()
+    server = start("--no-standby").wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
         stream = clients.stream(server.completion(80))
@@ -47,7 +47,7 @@ def test_requests_in_flight_are_finished(
 
 
 def test_a_second_signal_stops_at_once(start: Callable[..., RunningServer]) -> None:
-    server = start("--drain-timeout", "1000").wait_until_ready()
+    server = start("--no-standby", "--drain-timeout", "1000").wait_until_ready()
     with Clients(server) as clients:
         stream = clients.stream(server.completion(LONG))
         server.signal(signal.SIGTERM)
@@ -61,7 +61,7 @@ def test_a_second_signal_stops_at_once(start: Callable[..., RunningServer]) -> N
 
 
 def test_a_drain_that_takes_too_long_is_cut(start: Callable[..., RunningServer]) -> None:
-    server = start("--drain-timeout", "0.2").wait_until_ready()
+    server = start("--no-standby", "--drain-timeout", "0.2").wait_until_ready()
     with Clients(server) as clients:
         stream = clients.stream(server.completion(LONG))
         plain = clients.post(server.completion(LONG))
@@ -76,7 +76,7 @@ def test_a_drain_that_takes_too_long_is_cut(start: Callable[..., RunningServer])
 
 
 def test_a_stop_while_the_model_loads(start: Callable[..., RunningServer]) -> None:
-    server = start()
+    server = start("--no-standby")
     eventually(lambda: "starting the engine" in server.log, "the engine is being started")
     server.signal(signal.SIGINT, group=True)
     assert server.wait() == 0
