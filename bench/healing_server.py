@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 from engines import Server, Setting
+from quiet import processor_seconds
 
 SETTLE_LIMIT = 120.0  # seconds
 
@@ -72,14 +73,7 @@ class HealingServer(Server):
 
     def processor_seconds(self) -> float:
         """User and system time of the front and all processes that it has started and that live."""
-        total = 0.0
-        for process in (self.front, *self.front.children(recursive=True)):
-            try:
-                times = process.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-        return total
+        return processor_seconds(self.front)
 
     def incidents(self) -> dict[str, dict[str, Any]]:
         """Every report that is kept, by id. Reports are renamed into place whole."""

@@ -12,9 +12,10 @@ SAMPLE_SECONDS = 1.0
 
 def others_share() -> float:
     """Share of all cores that programs other than this one and its children take, measured over a second; 0 to 1."""
-    own, busy = _own_seconds(), _busy_seconds()
+    this = psutil.Process()
+    own, busy = processor_seconds(this), _busy_seconds()
     time.sleep(SAMPLE_SECONDS)
-    others = (_busy_seconds() - busy) - (_own_seconds() - own)
+    others = (_busy_seconds() - busy) - (processor_seconds(this) - own)
     return max(0.0, others / SAMPLE_SECONDS / (os.cpu_count() or 1))
 
 
@@ -31,10 +32,10 @@ def _busy_seconds() -> float:
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
 
 
-def _own_seconds() -> float:
+def processor_seconds(root: psutil.Process) -> float:
+    """User and system time of a process and all that it has started and that live."""
     total = 0.0
-    this = psutil.Process()
-    for process in (this, *this.children(recursive=True)):
+    for process in (root, *root.children(recursive=True)):
         try:
             times = process.cpu_times()
         except psutil.NoSuchProcess:

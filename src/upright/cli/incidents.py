@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
+
 if TYPE_CHECKING:
     from upright.supervise.incidents.incident import Incident
 
-EXIT_USAGE = 2
-EXIT_FAILED = 1
 PIPED_WIDTH = 200  # a file has no edge to break lines at
 
 
@@ -43,12 +43,12 @@ def incidents_command(
         else:
             _show(store.get(incident), as_json)
     except NoSuchIncident as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(EXIT_USAGE)
     except BrokenPipeError:
         raise  # the reader has seen enough; that is no fault of the reports
     except OSError as error:
-        _complain(
+        complain(
             f"cannot read incident reports: {error}; run this as the user that runs the server, or see --state-dir"
         )
         sys.exit(EXIT_FAILED)
@@ -107,7 +107,3 @@ def _requests(incident: Incident) -> str:
     if not incident.requests:
         return "none"
     return f"{len(incident.requests)}, {sum(request.aboard for request in incident.requests)} in the step"
-
-
-def _complain(message: str) -> None:
-    print(f"upright: {message}", file=sys.stderr)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
 from upright.cli.options import with_options
 from upright.config import ConfigError, ServeConfig, make_config
 
@@ -34,8 +35,6 @@ log = logging.getLogger(__name__)
 KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that none is closed under a request
 GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request has ended
 LOG_WIDTH = 200
-EXIT_USAGE = 2
-EXIT_FAILED = 1
 
 
 class CannotServe(Exception):
@@ -51,7 +50,7 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
     try:
         config = make_config(given, os.environ, config_file)
     except ConfigError as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(EXIT_USAGE)
     from upright.logs import configure_logging
 
@@ -61,7 +60,7 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
         with asyncio.Runner(loop_factory=_new_loop) as runner:
             code = runner.run(_serve(config, listener, began))
     except CannotServe as error:
-        _complain(str(error))
+        complain(str(error))
         sys.exit(EXIT_FAILED)
     sys.exit(code)
 
@@ -260,10 +259,6 @@ def _holder(port: int) -> str:
 def _address(config: ServeConfig, listener: socket.socket) -> str:
     host = f"[{config.host}]" if ":" in config.host else config.host
     return f"http://{host}:{listener.getsockname()[1]}"
-
-
-def _complain(message: str) -> None:
-    print(f"upright: {message}", file=sys.stderr)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

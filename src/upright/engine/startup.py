@@ -22,6 +22,7 @@ from upright.messages import AttentionChoice, EngineOptions, Loading, MemoryPart
 from upright.models.loading import load_model
 from upright.models.model import Model
 from upright.models.model_config import read_model_config
+from upright.plan.hardware import cpu_name
 from upright.plan.memory import MEMORY_SHARE, encoder_cache_tokens, gib, largest_image_tokens
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def start_engine(
         parts.append(MemoryPart("activations, measured peak", activations))
     ready = Ready(
         device=options.device,
-        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name() or "CPU",
         dtype=options.dtype,
         attention=_choices(model),
         memory=parts,
@@ -218,11 +219,3 @@ def _choices(model: Model) -> list[AttentionChoice]:
             "decoder", choices[0].name, {"native": model.native_declined} | choices[0].declined
         )
     return choices
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "CPU"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")

@@ -42,6 +42,15 @@ def probe() -> Hardware:
         return Hardware((), f"nvidia-smi does not answer: {error}")
 
 
+def cpu_name() -> str:
+    """The processor's name; empty where the kernel does not give it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+
+
 def _parse(line: str) -> Gpu:
     name, mebibytes, capability = (part.strip() for part in line.rsplit(",", 2))
     major, minor = capability.split(".")

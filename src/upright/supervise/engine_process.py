@@ -61,7 +61,7 @@ class EngineProcess:
         self._to_load: EngineOptions | None = None
         self._life = life  # write end of the pipe whose closing ends the engine
         self._box = BlackBox(box)
-        self._box_fd = box
+        os.close(box)  # the mapping stays
         self._stacks_fd = stacks
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[FromEngine] = msgspec.msgpack.Decoder(FromEngine)
@@ -74,8 +74,7 @@ class EngineProcess:
 
         Raises: OSError when the machine has no room for a process.
         """
-        descriptors: list[int] = []  # the front's, until a process has been made of them
-        passed: list[int] = []  # the engine's, closed here in any case
+        descriptors: list[int] = []  # to close if no process comes of it
         directory = private_directory()
         socket = context.socket(zmq.DEALER)
         try:
@@ -84,8 +83,7 @@ class EngineProcess:
                 socket.setsockopt(option, value)
             socket.bind(address)
             life_read, life_write = os.pipe()
-            passed.append(life_read)
-            descriptors.append(life_write)
+            descriptors += (life_read, life_write)
             box = black_box.nameless_file(black_box.SIZE)
             descriptors.append(box)
             stacks = black_box.nameless_file()
@@ -101,9 +99,7 @@ class EngineProcess:
             socket.close()
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        finally:
-            for descriptor in passed:
-                os.close(descriptor)
+        os.close(life_read)  # the engine has its own
         launch = Launch(address=address, life_fd=life_read, black_box_fd=box, stacks_fd=stacks, log_level=log_level)
         assert process.stdin is not None
         process.stdin.write(msgspec.msgpack.encode(launch))
@@ -228,7 +224,6 @@ class EngineProcess:
     def bury(self) -> None:
         """Give back what was kept for the report. Nothing can be read after this."""
         self._box.close()
-        os.close(self._box_fd)
         os.close(self._stacks_fd)
 
     def _forget_address(self) -> None:

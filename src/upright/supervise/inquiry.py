@@ -79,8 +79,7 @@ class Inquiry:
     @property
     def untold(self) -> bool:
         """Somebody is yet to be tried who has not died alone."""
-        accused = {one.suspect.id for one in self.accused}
-        return any(name not in accused for group in (self.trial, *self.untried) for name in group)
+        return bool(self.tried - {one.suspect.id for one in self.accused})
 
     @property
     def tried(self) -> set[str]:
@@ -116,8 +115,7 @@ def suspect(inquiry: Inquiry, aboard: tuple[Suspect, ...], now: float) -> tuple[
     chains = {name: count for name, count in inquiry.chains.items() if name in kept}
     lengths = {name: length for name, length in inquiry.lengths.items() if name in kept}
     for one in aboard:
-        absent = inquiry.absent.get(one.content)
-        known = absent.deaths if absent is not None and absent.until > now else 0
+        known = _remembered(inquiry, one.content, now)
         before = inquiry.chains.get(one.id, 0) if inquiry.lengths.get(one.id) == one.length else 0
         chains[one.id] = max(before, known) + 1
         lengths[one.id] = one.length
@@ -179,11 +177,16 @@ def settle(inquiry: Inquiry, known_good: bool) -> tuple[Inquiry, tuple[Accused, 
         return replace(inquiry, felled=(), compared=False, chance=0, escaped=False), ()
     if not inquiry.compared and not known_good:
         return inquiry, ()
-    guilty = sure(inquiry)
-    if guilty:
-        inquiry = without(inquiry, {one.suspect.content for one in guilty})
-    inquiry = retry(inquiry)
+    inquiry, guilty = verdict(inquiry)
     return (inquiry, guilty) if inquiry.open else (settle(inquiry, known_good)[0], guilty)
+
+
+def verdict(inquiry: Inquiry) -> tuple[Inquiry, tuple[Accused, ...]]:
+    """The guilty leave, with the deaths that they explain; the other accused are tried again."""
+    guilty = sure(inquiry)
+    names = {one.suspect.id for one in guilty}
+    inquiry = replace(_without(inquiry, names), felled=tuple(one for one in inquiry.felled if not one & names))
+    return retry(inquiry), guilty
 
 
 def sure(inquiry: Inquiry) -> tuple[Accused, ...]:
@@ -201,18 +204,6 @@ def sure(inquiry: Inquiry) -> tuple[Accused, ...]:
 def retry(inquiry: Inquiry) -> Inquiry:
     """Try each of the accused alone again."""
     return _next(replace(inquiry, untried=(*inquiry.untried, *((one.suspect.id,) for one in inquiry.accused))))
-
-
-def without(inquiry: Inquiry, contents: set[bytes]) -> Inquiry:
-    """The convicted are dealt with: their deaths are explained."""
-    names = {one.suspect.id for one in inquiry.accused if one.suspect.content in contents}
-    return replace(
-        inquiry,
-        chains={name: count for name, count in inquiry.chains.items() if name not in names},
-        lengths={name: length for name, length in inquiry.lengths.items() if name not in names},
-        accused=tuple(one for one in inquiry.accused if one.suspect.id not in names),
-        felled=tuple(group for group in inquiry.felled if not group & names),
-    )
 
 
 def forget(inquiry: Inquiry) -> Inquiry:
@@ -244,10 +235,15 @@ def departed(inquiry: Inquiry, gone: Suspect, now: float) -> Inquiry:
 def remember(inquiry: Inquiry, left: tuple[Suspect, ...], now: float) -> Inquiry:
     """These were aboard of a death, but their clients have gone: one more death for their contents."""
     for one in left:
-        known = inquiry.absent.get(one.content)
-        deaths = known.deaths if known is not None and known.until > now else 0
-        inquiry = replace(inquiry, absent=_absent(inquiry, one.content, deaths + 1, now))
+        deaths = _remembered(inquiry, one.content, now) + 1
+        inquiry = replace(inquiry, absent=_absent(inquiry, one.content, deaths, now))
     return inquiry
+
+
+def _remembered(inquiry: Inquiry, content: bytes, now: float) -> int:
+    """Deaths that are still held against a content whose client has left."""
+    known = inquiry.absent.get(content)
+    return known.deaths if known is not None and known.until > now else 0
 
 
 def _absent(inquiry: Inquiry, content: bytes, deaths: int, now: float) -> Mapping[bytes, Absent]:
@@ -257,16 +253,24 @@ def _absent(inquiry: Inquiry, content: bytes, deaths: int, now: float) -> Mappin
 
 def drop(inquiry: Inquiry, name: str) -> Inquiry:
     """The request is no part of the inquiry any more."""
+    inquiry = _without(inquiry, {name})
     groups = [tuple(one for one in group if one != name) for group in inquiry.untried]
     inquiry = replace(
         inquiry,
-        chains={one: count for one, count in inquiry.chains.items() if one != name},
-        lengths={one: length for one, length in inquiry.lengths.items() if one != name},
         trial=tuple(one for one in inquiry.trial if one != name),
         untried=tuple(group for group in groups if group),
-        accused=tuple(one for one in inquiry.accused if one.suspect.id != name),
     )
     return inquiry if inquiry.trial else _next(inquiry)
+
+
+def _without(inquiry: Inquiry, names: set[str]) -> Inquiry:
+    """Nothing is held against these any more."""
+    return replace(
+        inquiry,
+        chains={one: count for one, count in inquiry.chains.items() if one not in names},
+        lengths={one: length for one, length in inquiry.lengths.items() if one not in names},
+        accused=tuple(one for one in inquiry.accused if one.suspect.id not in names),
+    )
 
 
 def _next(inquiry: Inquiry) -> Inquiry:

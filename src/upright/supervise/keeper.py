@@ -48,13 +48,11 @@ class Keeper:
         self.replays = 0  # requests that were handed to another engine
         self.recovered_tokens = 0  # tokens that they had by then
         self.awaited: set[str] = set()  # requests aboard of the last death that have not gone on since
+        self.on_convicted: Callable[[Accused], None] = lambda accused: None  # a request was found guilty and has failed
         self._send = send
         self._aboard: dict[str, Entry] = {}  # with the engine, in order of arrival
-        self.on_convicted: Callable[[Accused], None] = lambda accused: None  # a request was found guilty and has failed
         self._goals: dict[str, int] = {}  # suspect → length of output that proves it innocent
-        self._left: dict[
-            str, Suspect
-        ] = {}  # went while it was with the present engine, which may die of it all the same
+        self._left: dict[str, Suspect] = {}  # went while with the present engine, which may die of it all the same
         self._now = 0.0  # of the last thing that happened
         self._served_since = 0.0
         self._tokens = 0  # that the present engine has produced
@@ -175,8 +173,7 @@ class Keeper:
         struck = [entry for name, entry in self._aboard.items() if name in in_step]
         left = [one for name, one in self._left.items() if name in in_step]
         suspects = tuple(suspect_of(entry) for entry in struck)
-        tried = {name for group in (self.state.trial, *self.state.untried) for name in group}
-        tried |= {one.suspect.id for one in self.state.inquiry.accused}
+        tried = self.state.inquiry.tried
         others = sum(not entry.done and entry.request.id not in tried for entry in self.journal)
         age, steps = end.now - self._served_since, self._steps - self._handed_over_at
         death = Death(end.now, end.cause, suspects, self._tokens, age, end.incident, others, steps, tuple(left))

@@ -195,12 +195,9 @@ def _judge_requests(state: State, death: Death, waited: bool) -> tuple[State, tu
             return replace(state, inquiry=search.retry(replace(inquiry, felled=()))), (), why
         if state.barren >= BARREN_DEATHS:
             return state, (), ()  # and no request has ever lived here: `_go_on` gives up
-        guilty = search.sure(inquiry)
-        inquiry = search.without(inquiry, {one.suspect.content for one in guilty})
-        state = replace(state, inquiry=search.retry(inquiry))
-        if (
-            guilty and state.searched_from is not None and not state.restored
-        ):  # it dies on every rung, so none of them was at fault
+        inquiry, guilty = search.verdict(inquiry)
+        state = replace(state, inquiry=inquiry)
+        if guilty and state.searched_from is not None and not state.restored:  # it dies on every rung: none is at fault
             state = replace(state, rung=state.searched_from, searched_from=None, restored=True)
             why = (f"it died in every configuration, so the next engine runs {state.ladder[state.rung].name!r} again",)
     if not guilty:
@@ -326,8 +323,6 @@ def after_comparison(state: State, now: float) -> tuple[State, tuple[Accused, ..
 
 def without_comparison(state: State) -> State:
     """Only the accused are left, and nobody has lived: let them run again, one by one."""
-    if state.trial or not state.inquiry.accused:
-        return state
     return replace(state, inquiry=search.retry(state.inquiry))
 
 

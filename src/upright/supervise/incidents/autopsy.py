@@ -14,8 +14,6 @@ from upright.logs import zone_line
 from upright.messages import Crashed, EngineOptions, StartFailed
 from upright.supervise.diagnosis import Diagnosis
 from upright.supervise.engine_process import EngineProcess
-from upright.supervise.incidents.environment import gather
-from upright.supervise.incidents.explain import explain
 from upright.supervise.incidents.incident import Incident, RequestFacts, StepFacts
 from upright.supervise.journal import Entry
 
@@ -46,6 +44,10 @@ class Findings:
 
     def report(self) -> Incident:
         """The incident, explained. Blocks: it looks at the machine."""
+        # Imported here: the first engine starts sooner without them, and most servers never write a report.
+        from upright.supervise.incidents.environment import gather
+        from upright.supervise.incidents.explain import explain
+
         crashed = self.crashed
         incident = Incident(
             id=self.id,

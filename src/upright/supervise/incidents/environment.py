@@ -13,6 +13,7 @@ import msgspec
 
 from upright import __version__
 from upright.messages import EngineOptions
+from upright.plan.hardware import cpu_name
 from upright.plan.memory import available_memory, gib
 from upright.supervise.incidents.incident import Environment
 
@@ -29,7 +30,7 @@ def gather(options: EngineOptions) -> Environment:
         python=platform.python_version(),
         torch=_installed("torch"),
         platform=platform.platform(),
-        cpu=_cpu_name(),
+        cpu=cpu_name() or platform.processor() or platform.machine(),
         cores=_cores(),
         memory_total=_total_memory(),
         memory_available=available_memory(),
@@ -45,15 +46,6 @@ def _installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
 
 
 def _cores() -> int:
