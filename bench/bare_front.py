@@ -93,10 +93,10 @@ class BareService:
     def _handle(self, message: FromEngine) -> None:
         loop = asyncio.get_running_loop()
         match message:
-            case StepDone(outputs=outputs, stats=stats):
+            case StepDone(outputs=outputs, stats=stats, plain=plain):
                 self.stats = stats
                 now = loop.time()
-                for update in outputs:
+                for update in outputs + plain.outputs() if plain else outputs:
                     if update.id in self._entries:
                         self._entries[update.id].append(update, now)
             case Ready():

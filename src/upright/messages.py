@@ -93,6 +93,25 @@ class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     fault: RequestFault | None = None  # with finish == "error"
 
 
+class PlainTokens(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One token each for sequences of which a step has nothing else to tell: the bulk of all that an engine says.
+
+    Four lists of one length; entry i says the same as `SequenceOutput(id=ids[i], tokens=[tokens[i]], at=at[i],
+    attempt=attempts[i])`. First tokens (`cached_tokens`), log probabilities, ends and faults never come in this form,
+    and a sequence is told of once in a message: here or among the outputs.
+    """
+
+    ids: list[str]
+    at: list[int]
+    attempts: list[int]
+    tokens: list[int]
+
+    def outputs(self) -> list[SequenceOutput]:
+        """The same in the long form, for whoever is in no hurry."""
+        rows = zip(self.ids, self.at, self.attempts, self.tokens, strict=True)
+        return [SequenceOutput(id=name, tokens=[token], at=at, attempt=attempt) for name, at, attempt, token in rows]
+
+
 class EngineStats(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Gauges after a step, and counters since the engine started."""
 
@@ -179,8 +198,11 @@ class Ready(Message, frozen=True, kw_only=True):
 
 
 class StepDone(Message, frozen=True):
+    """What a step added: every sequence that gained something is among `outputs` or, with a bare token, in `plain`."""
+
     outputs: list[SequenceOutput]
     stats: EngineStats
+    plain: PlainTokens | None = None
 
 
 class StartFailed(Message, frozen=True):
@@ -221,6 +243,14 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     attention: str | None = None  # force one candidate by name
     native: bool = True  # let compiled C kernels serve small steps on a CPU
+    overlap: bool = False  # schedule and launch a step while the device still runs the one before
+    graphs: bool = False  # replay decode steps as CUDA graphs
+    portable: bool = False  # plain torch only: no kernels that are compiled for the device at start-up
+    overlap: bool = False  # schedule and launch a step while the device still runs the one before
+    graphs: bool = False  # replay decode steps as CUDA graphs
+    portable: bool = False  # only kernels that GPUs of compute capability 7.0 and 7.5 have
+    gpu_memory_utilization: float = 0.9  # of a GPU's memory, the share that the engine may take; see kv_cache_bytes
+    measured: str | None = None  # JSON file that keeps what memory measurements found; None: nothing is kept
     threads: int = 0  # CPU threads; 0: all cores of the machine
     faults: str | None = None  # directory that asks for faults; for tests only
 

@@ -94,7 +94,9 @@ class EngineUnderTest:
         self.send(submit)
         outputs: list[SequenceOutput] = []
         while not outputs or outputs[-1].finish is None:
-            outputs += [output for output in self.until(StepDone).outputs if output.id == submit.request.id]
+            done = self.until(StepDone)
+            told = done.outputs + done.plain.outputs() if done.plain else done.outputs
+            outputs += [output for output in told if output.id == submit.request.id]
         return outputs
 
     # ---- what it leaves behind ---------------------------------------------------------------------------------------

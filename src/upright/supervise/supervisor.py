@@ -342,10 +342,10 @@ class Supervisor:
 
     def _handle(self, message: FromEngine) -> None:
         match message:
-            case StepDone(outputs=outputs, stats=stats):
+            case StepDone(outputs=outputs, stats=stats, plain=plain):
                 self._stats = stats
                 try:
-                    self._keeper.take(outputs, time.monotonic())
+                    self._keeper.take(outputs + plain.outputs() if plain else outputs, time.monotonic())
                 except LostContact as error:
                     assert self._engine is not None
                     self._engine.condemn(Hang("crash", str(error), 0.0))
