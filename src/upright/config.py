@@ -70,10 +70,17 @@ class ServeConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of dummy weights and of requests that bring no seed.")
     threads: int = Field(0, ge=0, description="CPU threads of the engine; 0 takes every core it may use.")
     attention: str | None = Field(None, description="Force one attention candidate by name, such as reference.")
+    cuda_graphs: bool | None = Field(None, description="Replay decode steps as CUDA graphs; on where there is a GPU.")
+    overlap: bool | None = Field(None, description="Prepare a step while the one before it runs; on for a GPU.")
+    portable: bool = Field(False, description="Use only PyTorch's own operations, as on GPUs older than Ampere.")
 
     max_model_len: int | None = Field(None, ge=1, description="Tokens of prompt and answer together, at most.")
     max_num_seqs: int | None = Field(None, ge=1, description="Sequences that run at the same time, at most.")
     max_num_batched_tokens: int | None = Field(None, ge=1, description="Tokens that one step computes, at most.")
+    gpu_memory_utilization: float = Field(
+        0.9, gt=0, le=1, description="Share of the GPU's memory that this server may take, from 0 to 1.",
+        json_schema_extra={"metavar": "SHARE"},
+    )  # fmt: skip
     kv_cache_memory: Bytes | None = Field(None, ge=1, description="Memory of the KV cache in bytes, or as 4GiB.")
     block_size: int = Field(16, ge=1, le=256, description="Tokens in one block of the KV cache.")
     max_pixels: int | None = Field(None, ge=1, description="Pixels of one image after resizing, at most.")

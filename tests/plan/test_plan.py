@@ -18,9 +18,10 @@ from upright.plan.memory import (
     gib,
     kv_bytes_per_token,
     largest_image_tokens,
+    largest_step_bytes,
     weight_bytes,
 )
-from upright.plan.plan import CPU_KV_BYTES, Machine, Plan, PlanError, make_plan
+from upright.plan.plan import CPU_KV_BYTES, GPU_RUNTIME_BYTES, Machine, Plan, PlanError, make_plan
 
 GIB = 2**30
 LAPTOP = Machine(Hardware((), "no NVIDIA driver is installed"), 16 * GIB, 8)
@@ -152,6 +153,40 @@ def test_a_gpu_without_bfloat16_gets_float16_and_the_reason(vision: ModelConfig)
     assert made.notes == ("dtype float16: NVIDIA GeForce RTX 2080 Ti (compute capability 7.5) has no bfloat16",)
 
 
+def test_a_gpu_gets_graphs_and_overlap_unless_told_otherwise(text: ModelConfig) -> None:
+    def switches(machine: Machine, **settings: Any) -> tuple[bool, bool, bool]:
+        options = plan(text, machine, **settings).options
+        return options.graphs, options.overlap, options.portable
+
+    assert switches(with_gpu(H100)) == (True, True, False)
+    assert switches(with_gpu(H100), cuda_graphs=False, overlap=False, portable=True) == (False, False, True)
+    assert switches(LAPTOP) == (False, False, False)
+    assert switches(LAPTOP, overlap=True) == (False, True, False)
+    noted = plan(text, cuda_graphs=True, portable=True)
+    assert (noted.options.graphs, noted.options.portable) == (False, False)
+    assert [note.split()[0] for note in noted.notes[-2:]] == ["--cuda-graphs", "--portable"]
+
+
+def test_a_gpu_that_cannot_hold_the_model_s_context_gets_a_shorter_one(text: ModelConfig) -> None:
+    per_token, kept = kv_bytes_per_token(text.decoder, "float32"), weight_bytes(text, "float32") + GPU_RUNTIME_BYTES
+    step = largest_step_bytes(text, "float32", 8192, 256, 0)
+    small = with_gpu(replace(TURING, total_bytes=int((kept + step + 10 * 2**20) / 0.9)))
+    made = plan(text, small)
+    assert made.options.max_model_len == pytest.approx(10 * 2**20 / per_token, abs=16)
+    assert any(f"context {made.options.max_model_len} instead of 32768" in note for note in made.notes)
+    assert plan(text, small, max_model_len=32768).options.max_model_len == 32768, "what is asked for is tried"
+    assert plan(text, small, gpu_memory_utilization=1.0).options.max_model_len > made.options.max_model_len
+    assert plan(text, with_gpu(H100), kv_cache_memory=64 * 16 * per_token).options.max_model_len == 64 * 16
+
+
+def test_the_largest_step_grows_with_what_it_holds(vision: ModelConfig) -> None:
+    def step(tokens: int = 1, sequences: int = 1, image: int = 1) -> int:
+        return largest_step_bytes(vision, "float16", tokens, sequences, image)
+
+    assert step() < step(tokens=100) and step() < step(image=100)
+    assert step(sequences=101) - step(sequences=1) == 100 * 3 * 4 * vision.decoder.vocab_size
+
+
 def test_many_sequences_make_larger_steps(text: ModelConfig) -> None:
     assert plan(text, max_num_seqs=1000).options.max_num_batched_tokens == 1000
 
@@ -195,3 +230,6 @@ def test_weights_that_do_not_fit(text: ModelConfig) -> None:
         plan(text, small)
     with pytest.raises(PlanError, match=r"MiB left$"):
         plan(text, replace(small, available_bytes=2**20), dtype="bfloat16")
+    card = with_gpu(replace(TURING, total_bytes=100 * 2**20))
+    with pytest.raises(PlanError, match=r"in float32, and --gpu-memory-utilization 0\.5 of .*50\.0 MiB; use"):
+        plan(text, card, gpu_memory_utilization=0.5)

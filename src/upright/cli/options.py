@@ -39,7 +39,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         return _keyword(name, str | None, typer.Argument(metavar="MODEL", help=field.description, show_default=False))
     flag = "--" + name.replace("_", "-")
     text = f"{field.description} {_default(field)}".strip()
-    if field.annotation is bool:
+    if bool in (field.annotation, *typing.get_args(field.annotation)):
         return _keyword(name, bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=text, show_default=False))
     metavar = _metavar(field)
     return _keyword(name, str | None, typer.Option(flag, help=text, metavar=metavar, show_default=False))
@@ -58,7 +58,9 @@ def _default(field: FieldInfo) -> str:
 
 
 def _metavar(field: FieldInfo) -> str:
-    """What the option takes, for the help text: its choices, or the kind of value."""
+    """What the option takes, for the help text: its own word, its choices, or the kind of value."""
+    if isinstance(field.json_schema_extra, dict):
+        return str(field.json_schema_extra["metavar"])
     annotation = field.annotation
     if typing.get_origin(annotation) is Literal:
         return "|".join(str(choice) for choice in typing.get_args(annotation))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from upright.models.model_config import DecoderConfig, ModelConfig
 
-MEMORY_SHARE = 0.9  # of a GPU's memory that the engine may fill
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -44,6 +43,19 @@ def encoder_cache_tokens(config: ModelConfig, max_num_batched_tokens: int, max_p
     if config.vision is None:
         return 0
     return max(largest_image_tokens(config, max_pixels), 4 * max_num_batched_tokens)
+
+
+def largest_step_bytes(config: ModelConfig, dtype: str, tokens: int, sequences: int, image_tokens: int) -> int:
+    """Estimate of what the largest step needs beside weights and caches: a full budget, a full batch, full images."""
+    decoder, vision, size = config.decoder, config.vision, DTYPE_BYTES[dtype]
+    layers = tokens * (6 * decoder.hidden_size + 3 * decoder.intermediate_size) * size
+    logits = 3 * sequences * decoder.vocab_size * 4  # float32: as they come, adjusted, and as probabilities
+    tower = 0
+    if vision is not None:
+        patches = max(tokens, image_tokens) * vision.merge_size**2
+        pixels = 2 * vision.in_channels * vision.temporal_patch_size * vision.patch_size**2 * 4
+        tower = patches * (pixels + (6 * vision.hidden_size + 2 * vision.intermediate_size) * size)
+    return max(layers + logits, tower)
 
 
 def available_memory() -> int:

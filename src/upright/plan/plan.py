@@ -13,11 +13,19 @@ from pathlib import Path
 from upright.config import ServeConfig
 from upright.messages import EngineOptions
 from upright.models.model_config import ModelConfig
-from upright.plan.hardware import Hardware
-from upright.plan.memory import available_memory, gib, kv_bytes_per_token, largest_image_tokens, weight_bytes
+from upright.plan.hardware import Gpu, Hardware
+from upright.plan.memory import (
+    available_memory,
+    gib,
+    kv_bytes_per_token,
+    largest_image_tokens,
+    largest_step_bytes,
+    weight_bytes,
+)
 
 CPU_KV_BYTES = 4 * 2**30  # unless the user says otherwise; what vLLM takes on a CPU
 CPU_KV_SHARE = 0.5  # of the memory that the weights leave, at most
+GPU_RUNTIME_BYTES = 3 * 2**29  # estimate of what CUDA, its libraries and the graphs of decode steps take
 SLOW_IMAGE_TOKENS = 1024  # more in one image, and a CPU is busy with it for minutes where the vision tower is large
 TEXT_BESIDE_IMAGE = 256  # tokens left for the question and the answer when one image fills the context
 DEFAULT_SEQUENCES = {"cpu": 32, "cuda": 256}
@@ -57,7 +65,6 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
     device = _device(config, machine, notes)
     dtype = _dtype(config, model, machine, device, notes)
     length = _context(config, model)
-    max_pixels, image_tokens = _image_limit(config, model, length, notes)
     sequences = config.max_num_seqs or DEFAULT_SEQUENCES[device]
     batched = config.max_num_batched_tokens or max(DEFAULT_BATCHED_TOKENS[device], sequences)
     if batched < sequences:
@@ -65,16 +72,22 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
             f"--max-num-batched-tokens {batched} is less than --max-num-seqs {sequences}: a step has to hold one token "
             f"of every sequence; use --max-num-batched-tokens {sequences} or more"
         )
+    weights = weight_bytes(model, dtype)
+    kv_bytes = config.kv_cache_memory
+    if device == "cpu":
+        kv_bytes, length = _cpu_cache(config, model, dtype, machine, weights, length, sequences, notes)
+        _ignored_on_a_cpu(config, notes)
+    elif machine.hardware.gpus:
+        largest = min(length, largest_image_tokens(model, config.max_pixels))
+        step = largest_step_bytes(model, dtype, batched, sequences, largest)
+        length = _gpu_context(config, model, dtype, machine.hardware.gpus[0], weights, step, length, notes)
+    max_pixels, image_tokens = _image_limit(config, model, length, notes)
     if device == "cpu" and model.vision is not None and image_tokens > SLOW_IMAGE_TOKENS:
         bound = SLOW_IMAGE_TOKENS * (model.vision.patch_size * model.vision.merge_size) ** 2
         notes.append(
             f"images of up to {image_tokens} tokens: on a CPU a large one takes minutes and stalls every other request "
             f"meanwhile; a lower --max-pixels, such as {bound}, limits that"
         )
-    weights = weight_bytes(model, dtype)
-    kv_bytes = config.kv_cache_memory
-    if device == "cpu":
-        kv_bytes, length = _cpu_cache(config, model, dtype, machine, weights, length, sequences, notes)
     options = EngineOptions(
         model_path=str(directory),
         device=device,
@@ -88,6 +101,10 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         max_pixels=max_pixels,
         seed=config.seed,
         attention=config.attention,
+        overlap=device == "cuda" if config.overlap is None else config.overlap,
+        graphs=device == "cuda" and config.cuda_graphs is not False,
+        portable=device == "cuda" and config.portable,
+        gpu_memory_utilization=config.gpu_memory_utilization,
         threads=config.threads or (machine.cores if device == "cpu" else 0),
         faults=str(config.test_faults) if config.test_faults is not None else None,
     )
@@ -148,6 +165,34 @@ def _image_limit(config: ServeConfig, model: ModelConfig, length: int, notes: li
         )
         tokens = fitting
     return max_pixels, tokens
+
+
+def _ignored_on_a_cpu(config: ServeConfig, notes: list[str]) -> None:
+    for flag, wanted in (("--cuda-graphs", config.cuda_graphs), ("--portable", config.portable)):
+        if wanted:
+            notes.append(f"{flag} changes nothing: the model runs on the CPU")
+
+
+def _gpu_context(
+    config: ServeConfig, model: ModelConfig, dtype: str, gpu: Gpu, weights: int, step: int, length: int,
+    notes: list[str],
+) -> int:  # fmt: skip
+    """The context, lowered where the user left it open and the GPU cannot hold one sequence of the model's length.
+
+    An estimate: the engine measures, and has the last word.
+    """
+    share = int(gpu.total_bytes * config.gpu_memory_utilization)
+    allowed = f"--gpu-memory-utilization {config.gpu_memory_utilization:g} of {gpu.name} is {gib(share)}"
+    if weights > share:
+        halve = "; use --dtype float16, which halves them" if dtype == "float32" else ""
+        raise PlanError(f"the weights take {gib(weights)} in {dtype}, and {allowed}{halve}")
+    block = kv_bytes_per_token(model.decoder, dtype) * config.block_size
+    room = config.kv_cache_memory if config.kv_cache_memory is not None else share - weights - step - GPU_RUNTIME_BYTES
+    fits = max(0, room) // block * config.block_size
+    if fits >= length or config.max_model_len is not None or fits < 2:
+        return length  # what is asked for is tried, and what cannot be is told by the engine, with what it measured
+    notes.append(f"context {fits} instead of {length}: about {gib(room)} of KV cache hold no more")
+    return fits
 
 
 def _cpu_cache(

@@ -47,6 +47,9 @@ def _small_steps(options: EngineOptions, sequence_bytes: int | None) -> dict[str
 
 STEPS = (
     _Step("small steps", _small_steps, relieves_memory=True),
+    _Step("no CUDA graphs", lambda options, _: {"graphs": False}),
+    _Step("no overlap", lambda options, _: {"overlap": False}),
+    _Step("portable kernels", lambda options, _: {"portable": True} if options.device == "cuda" else {}),
     _Step("no compiled kernels", lambda options, _: {"native": False} if options.device == "cpu" else {}),
     _Step("reference attention", lambda options, _: {"attention": options.attention or "reference"}),
 )
