@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import stat
-import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -103,9 +102,7 @@ def test_a_driver_that_never_answers_costs_only_its_time(tmp_path: Path, monkeyp
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     monkeypatch.setattr(environment_module, "GPU_SECONDS", 0.2)
-    began = time.monotonic()
-    found = gather(msgspec.structs.replace(OPTIONS, device="cuda"))
-    assert time.monotonic() - began < 10
+    found = gather(msgspec.structs.replace(OPTIONS, device="cuda"))  # had it waited for the end, it had an answer
     assert found.driver is None
     assert found.gpus[0].startswith(NO_ANSWER)
 
