@@ -60,7 +60,7 @@ def make_core_of(model: Model, setting: Setting) -> EngineCore:
     limits = SchedulerLimits(
         setting.max_model_len, setting.max_num_seqs, setting.max_num_batched_tokens, setting.max_num_batched_tokens
     )
-    return EngineCore(Runner(model, cache), limits, encoder_cache_tokens=4096)
+    return EngineCore(Runner(model, cache, limits.max_num_seqs), limits, encoder_cache_tokens=4096)
 
 
 @dataclass

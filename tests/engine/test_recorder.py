@@ -46,8 +46,8 @@ def read(box: BlackBox) -> Reading:
 def test_steps_are_named_before_and_done_after(model: Path, box: BlackBox, monkeypatch: pytest.MonkeyPatch) -> None:
     core = recorded(model, box)
     inside: list[Reading] = []
-    execute = core.runner.execute
-    monkeypatch.setattr(core.runner, "execute", lambda *given: (inside.append(read(box)), execute(*given))[1])
+    launch = core.runner.launch
+    monkeypatch.setattr(core.runner, "launch", lambda *given: (inside.append(read(box)), launch(*given))[1])
     core.submit(greedy("one", random_prompt(1, 40), 2))
     core.submit(greedy("two", random_prompt(2, 10), 2))
     while core.has_work:

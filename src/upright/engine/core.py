@@ -92,7 +92,7 @@ class EngineCore:
             self._images.close()
 
     def _compute(self, step: Step) -> list[SequenceOutput]:
-        result = self.runner.execute(step, self.scheduler.encoder.take_evicted())
+        result = self.runner.collect(self.runner.launch(step, self.scheduler.encoder.take_evicted()))
         outputs = []
         for sampled in self.scheduler.complete(step, result.tokens):
             outputs.append(_output(sampled, result.logprobs[sampled.index]))

@@ -1,7 +1,8 @@
 """One step on the device: images through the vision tower, tokens through the decoder, then the sampler.
 
-The runner holds what the scheduler only counts: the KV cache, the vision features and the positions of prompts. A step
-reaches it as a value and leaves as sampled tokens.
+The runner holds what the scheduler only counts: the KV cache, the vision features, the positions of prompts, and the
+last token that each slot has drawn. `launch` queues a step and `collect` waits for its tokens, so that the next one can
+be launched in between: a token that the host does not know yet is read from its slot.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upright.engine.sampler import SampleRow, sample
-from upright.engine.scheduler import Chunk, Encoding, Step
-from upright.engine.sequence import Sequence, image_end
+from upright.engine.image_encoder import ImageEncoder
+from upright.engine.sampler import Draw, SampleRow, sample
+from upright.engine.scheduler import Chunk, Step
+from upright.engine.sequence import Sequence
 from upright.kernels.attention.batch import KVCache, make_batch
 from upright.messages import TokenLogprobs
-from upright.models.image_grid import ImageGrid
-from upright.models.image_pixels import image_patches
 from upright.models.model import Model
 from upright.models.mrope import ImageSpan, prompt_positions
 
@@ -30,51 +30,73 @@ class StepResult:
     logprobs: list[TokenLogprobs | None]
 
 
-class Runner:
-    """Executes steps of a model on its device."""
+@dataclass(frozen=True)
+class Launched:
+    """A step that the device has been given; `collect` turns it into a StepResult."""
 
-    def __init__(self, model: Model, cache: KVCache) -> None:
+    draw: Draw | None  # None: no chunk samples
+
+
+class Runner:
+    """Executes steps of a model on its device. `slots`: sequences that run at the same time, at most."""
+
+    def __init__(self, model: Model, cache: KVCache, slots: int) -> None:
         self.model = model
         self.cache = cache
-        self._features: dict[bytes, Tensor] = {}  # image key → [tokens, hidden]
+        self.images = ImageEncoder(model)
+        self._drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token of each slot
         self._positions: dict[str, tuple[Tensor, int]] = {}  # sequence id → prompt positions int64 [3, P], delta
 
     @torch.inference_mode()
-    def execute(self, step: Step, evicted: list[bytes]) -> StepResult:
-        """Run a step to its end. `evicted` names the vision features whose place the step gives to others."""
-        for key in evicted:
-            self._features.pop(key, None)
+    def launch(self, step: Step, evicted: list[bytes]) -> Launched:
+        """Queue a step. `evicted` names the vision features whose place the step gives to others."""
+        self.images.drop(evicted)
         if step.encodings:
-            self._encode(step.encodings)
+            self.images.encode(step.encodings)
         if not step.chunks:
-            return self._nothing_sampled()
+            return Launched(None)
         hidden = self._forward(step.chunks)
         ends = _sampled_rows(step.chunks)
-        sampling = [chunk.sequence for chunk in step.chunks if chunk.samples]
+        sampling = [chunk for chunk in step.chunks if chunk.samples]
         if not sampling:
-            return self._nothing_sampled()
+            return Launched(None)
         logits = self.model.decoder.logits(hidden if len(ends) == len(hidden) else hidden[ends])
-        drawn = sample(logits, [SampleRow(sequence.request.params, sequence.output) for sequence in sampling])
-        return StepResult(drawn.tokens.tolist(), drawn.logprobs)
+        drawn = sample(logits, [SampleRow(chunk.sequence.request.params, _output_before(chunk)) for chunk in sampling])
+        self._drawn[[chunk.sequence.slot for chunk in sampling]] = drawn.tokens
+        return Launched(drawn)
+
+    def collect(self, launched: Launched) -> StepResult:
+        """Wait for a step's tokens. Steps are collected in the order in which they were launched."""
+        if launched.draw is None:
+            # Without tokens to fetch nothing waits for a GPU, and its time and its errors would fall to a later step.
+            if self.model.device.type == "cuda":
+                torch.cuda.synchronize(self.model.device)
+            return StepResult([], [])
+        return StepResult(launched.draw.tokens.tolist(), launched.draw.logprobs)
+
+    def needs_output(self, sequence: Sequence) -> bool:
+        """The sequence's next draw needs every token before it on the host, so no step may be in flight then."""
+        params = sequence.request.params
+        return bool(
+            params.repetition_penalty != 1.0
+            or params.presence_penalty
+            or params.frequency_penalty
+            or params.no_repeat_ngram_size
+        )
+
+    def finished_encodings(self) -> list[bytes]:
+        """Keys of images whose features have become ready since this was last asked."""
+        return self.images.finished()
 
     def forget(self, sequence: Sequence) -> None:
         """The sequence has left the engine."""
         self._positions.pop(sequence.id, None)
-
-    def _nothing_sampled(self) -> StepResult:
-        """Without tokens to fetch nothing waits for a GPU, and its time and its errors would fall to a later step."""
-        if self.model.device.type == "cuda":
-            torch.cuda.synchronize(self.model.device)
-        return StepResult([], [])
 
     # ---- the decoder -------------------------------------------------------------------------------------------------
 
     def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
         """Final hidden states [T, hidden] of the chunks' tokens, one chunk after the other."""
         device = self.model.device
-        ids: list[int] = []
-        for chunk in chunks:
-            ids += chunk.sequence.tokens(chunk.start, chunk.start + chunk.length)
         batch = make_batch(
             [chunk.sequence.blocks for chunk in chunks],
             [chunk.length for chunk in chunks],
@@ -83,9 +105,28 @@ class Runner:
             device,
         )
         decoder = self.model.decoder
-        hidden = decoder.embed(torch.tensor(ids, dtype=torch.int64, device=device))
-        self._place_features(hidden, chunks)
+        hidden = decoder.embed(self._token_ids(chunks))
+        self.images.place(hidden, chunks)
         return decoder.forward(hidden, self._chunk_positions(chunks).to(device), self.cache, batch)
+
+    def _token_ids(self, chunks: tuple[Chunk, ...]) -> Tensor:
+        """int64 [T] on the device. A chunk's last token may be one that only its slot knows yet."""
+        ids: list[int] = []
+        rows, slots = [], []
+        for chunk in chunks:
+            sequence, end = chunk.sequence, chunk.start + chunk.length
+            unknown = end - len(sequence.request.prompt) - len(sequence.output)
+            if unknown > 0:
+                ids += sequence.tokens(chunk.start, end - 1)
+                rows.append(len(ids))
+                slots.append(sequence.slot)
+                ids.append(0)
+            else:
+                ids += sequence.tokens(chunk.start, end)
+        tensor = torch.tensor(ids, dtype=torch.int64, device=self.model.device)
+        if rows:
+            tensor[rows] = self._drawn[slots]
+        return tensor
 
     def _chunk_positions(self, chunks: tuple[Chunk, ...]) -> Tensor:
         """Positions int64 [3, T] on the CPU."""
@@ -115,42 +156,16 @@ class Runner:
             self._positions[sequence.id] = known
         return known
 
-    # ---- images ------------------------------------------------------------------------------------------------------
 
-    def _encode(self, encodings: tuple[Encoding, ...]) -> None:
-        """All images of the step in one pass through the tower, packed."""
-        config, tower = self.model.config, self.model.vision
-        if tower is None or config.vision is None or config.image is None:
-            raise ValueError("a request with images reached a model without a vision tower")
-        images = [encoding.sequence.request.images[encoding.image] for encoding in encodings]
-        patch = config.vision.patch_size
-        patches = [
-            image_patches(
-                encoding.sequence.pixels[encoding.image].to(self.model.device),
-                ImageGrid(image.grid_height * patch, image.grid_width * patch, image.grid_height, image.grid_width,
-                          image.tokens),
-                config.vision,
-                config.image,
-            )
-            for encoding, image in zip(encodings, images, strict=True)
-        ]  # fmt: skip
-        packed = patches[0] if len(patches) == 1 else torch.cat(patches)
-        features = tower.encode(packed, [(image.grid_height, image.grid_width) for image in images])
-        # Each image owns its features: a view would keep the whole pass alive until its last image is evicted.
-        for image, part in zip(images, torch.split(features, [image.tokens for image in images]), strict=True):
-            self._features[image.key] = part.clone() if len(images) > 1 else part
-
-    def _place_features(self, hidden: Tensor, chunks: tuple[Chunk, ...]) -> None:
-        """Overwrite the embeddings of placeholder tokens in `hidden` [T, hidden] with the images' features."""
-        row = 0
-        for chunk in chunks:
-            stop = chunk.start + chunk.length
-            for index in chunk.sequence.images_between(chunk.start, stop):
-                image = chunk.sequence.request.images[index]
-                first, last = max(chunk.start, image.start), min(stop, image_end(image))
-                target = hidden[row + first - chunk.start : row + last - chunk.start]
-                target.copy_(self._features[image.key][first - image.start : last - image.start])
-            row += chunk.length
+def _output_before(chunk: Chunk) -> list[int]:
+    """What the sequence has drawn before this chunk's draw. Tokens that are still in flight stand as zeros: only their
+    number matters to a draw that may be launched before they are known (`needs_output`).
+    """
+    sequence = chunk.sequence
+    position = chunk.start + chunk.length - len(sequence.request.prompt)
+    if len(sequence.output) == position:
+        return sequence.output
+    return sequence.output[:position] + [0] * (position - len(sequence.output))
 
 
 def _sampled_rows(chunks: tuple[Chunk, ...]) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upright.messages import FinishReason, Image, Request
+from upright.messages import Image, Request
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,30 +18,40 @@ KEY_BYTES = 16
 
 @dataclass(eq=False)
 class Sequence:
-    """`computed` tokens of `known` are in the cache; the rest is work. NOTE: 0 <= computed < known while it runs."""
+    """`computed` tokens of `known` are in the cache, or will be after the steps handed out; the rest is work.
+
+    `known` counts the `pending` tokens, which steps in flight draw: they have a place, but only the device knows their
+    values yet. NOTE: 0 <= computed < known while it runs. What the scheduler asks for in every step is a plain
+    attribute here, kept up by it: a property costs several times as much, and there are hundreds of sequences.
+    """
 
     request: Request
     block_size: int
     pixels: tuple[Tensor, ...] = ()  # resized images, uint8 [height, width, 3], in the order of `request.images`
     output: list[int] = field(default_factory=list)
+    pending: int = 0  # draws handed out whose tokens have not come back
     computed: int = 0
     blocks: list[int] = field(default_factory=list)  # the block table
+    room: int = 0  # tokens that `blocks` hold
     published: int = 0  # leading blocks that are in the cache under their key
+    slot: int = -1  # its place among the running sequences, in [0, max_num_seqs); -1 while it does not run
     cached_tokens: int | None = None  # prompt tokens that the first admission found in the cache
+    awaits_output: bool = False  # a draw needs every token before it on the host; the runner knows
     removed: bool = False  # finished or aborted: the scheduler has forgotten it
     _keys: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.output = list(self.request.output)
+        request = self.request
+        self.id: str = request.id
+        self.prompt_length: int = len(request.prompt)
+        self.output = list(request.output)
+        self.known: int = self.prompt_length + len(self.output)  # tokens of prompt and output, and those pending
+        self.ends: frozenset[int] = frozenset(request.params.end_token_ids)
 
     @property
-    def id(self) -> str:
-        return self.request.id
-
-    @property
-    def known(self) -> int:
-        """Tokens whose values are known: prompt and output."""
-        return len(self.request.prompt) + len(self.output)
+    def drawn(self) -> int:
+        """Output tokens, counting those pending: the position of the next draw."""
+        return self.known - self.prompt_length
 
     @property
     def decoding(self) -> bool:
@@ -49,6 +59,7 @@ class Sequence:
         return self.known - self.computed == 1
 
     def tokens(self, start: int, stop: int) -> list[int]:
+        """Token ids [start, stop) of prompt and output; only for tokens whose values have come back."""
         prompt = self.request.prompt
         length = len(prompt)
         if stop <= length:
@@ -77,15 +88,6 @@ class Sequence:
                 digest.update(image.key + (start - image.start).to_bytes(8, "little", signed=True))
             self._keys.append(digest.digest())
         return self._keys[index]
-
-    def finish_reason(self, max_model_len: int) -> FinishReason | None:
-        """Why the sequence ends with its newest output token, or None if it goes on."""
-        params = self.request.params
-        if self.output and self.output[-1] in params.end_token_ids and len(self.output) > params.min_tokens:
-            return "stop"
-        if len(self.output) >= params.max_tokens or self.known >= max_model_len:
-            return "length"
-        return None
 
 
 def image_end(image: Image) -> int:

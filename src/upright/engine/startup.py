@@ -23,7 +23,7 @@ from upright.models.loading import load_model
 from upright.models.model import Model
 from upright.models.model_config import read_model_config
 from upright.plan.hardware import cpu_name
-from upright.plan.memory import MEMORY_SHARE, encoder_cache_tokens, gib, largest_image_tokens
+from upright.plan.memory import encoder_cache_tokens, gib, largest_image_tokens
 
 if TYPE_CHECKING:
     from upright.engine.faults import Faults
@@ -81,7 +81,7 @@ def start_engine(
     limits = SchedulerLimits(
         options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens
     )
-    core = EngineCore(Runner(model, cache), limits, encoder_tokens)
+    core = EngineCore(Runner(model, cache, limits.max_num_seqs), limits, encoder_tokens)
     tell(Loading("first step", 0, 0))
     with _memory_for("a first step", "use a smaller --kv-cache-memory"):
         warm_up(core)
@@ -152,7 +152,7 @@ def _allocate_cache(model: Model, options: EngineOptions, activations: int | Non
     budget = options.kv_cache_bytes
     if budget is None:
         free, total = torch.cuda.mem_get_info(model.device)
-        budget = int(free - (activations or 0) - (1 - MEMORY_SHARE) * total)
+        budget = int(free - (activations or 0) - (1 - options.gpu_memory_utilization) * total)
     most = -(-options.max_model_len // options.block_size) * options.max_num_seqs
     blocks = min(budget // per_block, most)
     if blocks * options.block_size < options.max_model_len:
@@ -188,7 +188,7 @@ def _activation_bytes(model: Model, options: EngineOptions) -> int | None:
         decoder.layers, blocks, options.block_size, decoder.kv_heads, decoder.head_size, model.dtype, model.device
     )
     held = torch.cuda.memory_allocated(model.device) - before
-    trial = EngineCore(Runner(model, cache), SchedulerLimits(tokens, 1, tokens, tokens), encoder_cache_tokens=0)
+    trial = EngineCore(Runner(model, cache, 1), SchedulerLimits(tokens, 1, tokens, tokens), encoder_cache_tokens=0)
     params = SamplingParams(seed=0, max_tokens=1, temperature=0.0)
     trial.submit(Request(id="trial", prompt=[0] * max(1, tokens - 1), params=params))
     while trial.has_work:
@@ -208,7 +208,11 @@ def _activation_bytes(model: Model, options: EngineOptions) -> int | None:
 
 
 def _choices(model: Model) -> list[AttentionChoice]:
-    uses = [("decoder", model.decoder_attention), ("vision", model.vision_attention)]
+    decode, prefill = model.decode_attention, model.prefill_attention
+    if decode == prefill:
+        uses = [("decoder", decode), ("vision", model.vision_attention)]
+    else:
+        uses = [("decode", decode), ("prefill", prefill), ("vision", model.vision_attention)]
     choices = [
         AttentionChoice(use, choice.candidate.name, dict(choice.declined)) for use, choice in uses if choice is not None
     ]
