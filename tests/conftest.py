@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")  # how long an example takes says something of the machine only
+with suppress(ImportError):  # a machine with a GPU may have no more than the tests of its kernels need
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")  # how long an example takes says something of the machine only
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
 
 try:
