@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -11,13 +12,16 @@ from torch.nn import functional
 from upright.kernels.activation import silu_gate
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
-from upright.kernels.kv_store import store
+from upright.kernels.compiled import serves
+from upright.kernels.kv_store import rotate_and_store
 from upright.kernels.linear import linear
 from upright.kernels.native.decoder import MAX_ROWS, NativeDecoder, NativeShape
-from upright.kernels.normalise import rms_norm
-from upright.kernels.rotary import rotate_
+from upright.kernels.normalise import add_rms_norm, rms_norm
+from upright.kernels.rotary import rotation_of_positions
 from upright.models.model_config import DecoderConfig
-from upright.models.rope import inverse_frequencies, rotation, section_axes
+from upright.models.rope import inverse_frequencies, section_axes
+
+_SHRINK = 2.0**-8  # float16 then holds contributions of up to 16 million; those of Qwen2 reach some 100,000
 
 
 @dataclass(frozen=True)
@@ -37,17 +41,24 @@ class DecoderLayer:
 
 
 class Decoder:
-    """Weights and forward pass. `attention` is the candidate that the dispatch chose for paged attention."""
+    """Weights and forward pass. The dispatch chose `decode` for steps of one token a sequence, `prefill` for others."""
 
-    def __init__(self, config: DecoderConfig, dtype: torch.dtype, device: torch.device, attention: Candidate) -> None:
+    def __init__(
+        self, config: DecoderConfig, dtype: torch.dtype, device: torch.device, decode: Candidate, prefill: Candidate
+    ) -> None:
         """Allocates weights without values; `parameters` says where each tensor of a checkpoint goes."""
         self.config = config
         self.dtype = dtype
-        self.attention = attention
+        self.decode_attention = decode
+        self.prefill_attention = prefill
         self.embedding = torch.empty(config.vocab_size, config.hidden_size, dtype=dtype, device=device)
         self.head = self.embedding if config.tied_embeddings else torch.empty_like(self.embedding)
         self.final_norm = torch.empty(config.hidden_size, dtype=dtype, device=device)
         self.layers = tuple(_empty_layer(config, dtype, device) for _ in range(config.layers))
+        self._shrink = [1.0] * config.layers  # by which a layer's last products are multiplied
+        self._overflow: Tensor | None = None
+        if dtype == torch.float16:
+            self._overflow = torch.zeros(config.layers, 1, dtype=torch.int32, device=device)
         self.native: NativeDecoder | None = None
         self.frequencies = inverse_frequencies(config.rope, config.head_size).to(device)
         sections = config.rope.sections
@@ -58,35 +69,64 @@ class Decoder:
         return functional.embedding(ids, self.embedding)
 
     def forward(self, hidden: Tensor, positions: Tensor, kv: KVCache, batch: PagedBatch) -> Tensor:
-        """Final hidden states [T, hidden], normalised, of embeddings [T, hidden] at positions int64 [3, T].
+        """Final hidden states [T, hidden], normalised, of embeddings [T, hidden], which are overwritten.
 
-        Keys and values of the T tokens are written to `kv` at `batch.slot_mapping`. Plain RoPE reads the first row of
-        `positions` only.
+        `positions` int [3, T], or [T] where they are the same on all axes; plain RoPE reads the first row only. Keys
+        and values of the T tokens are written to `kv` at `batch.slot_mapping`. On a GPU nothing waits for the host and
+        nothing depends on its values, so that a step of `batch.decode_only` can be captured in a CUDA graph.
         """
         config = self.config
-        heads, kv_heads, size = config.heads, config.kv_heads, config.head_size
-        scale = size**-0.5
-        turn = rotation(positions, self.frequencies, self.axes, hidden.dtype)
+        turn = rotation_of_positions(positions, self.frequencies, self.axes, self.dtype)
         if self.native is not None and hidden.shape[0] <= MAX_ROWS:
             return self.native.forward(hidden, turn, kv, batch)
-        attend = self.attention.paged
-        for layer, cache in zip(self.layers, kv.layers, strict=True):
-            normed = rms_norm(hidden, layer.input_norm, config.rms_norm_eps)
-            qkv = linear(normed, layer.qkv, layer.qkv_bias).view(-1, heads + 2 * kv_heads, size)
-            rotate_(qkv[:, : heads + kv_heads], turn)
-            store(cache, qkv[:, heads:], batch.slot_mapping)
-            attended = attend(qkv[:, :heads], cache, batch, scale).flatten(1)
-            hidden = hidden + linear(attended, layer.output, layer.output_bias)
-            normed = rms_norm(hidden, layer.mlp_norm, config.rms_norm_eps)
-            gated = silu_gate(linear(normed, layer.gate_up, layer.gate_up_bias))
-            hidden = hidden + linear(gated, layer.down, layer.down_bias)
-        return rms_norm(hidden, self.final_norm, config.rms_norm_eps)
+        attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
+        scale = config.head_size**-0.5
+        # float16 holds a layer's contribution, but not always the sum of all of them
+        residual = hidden.float() if hidden.dtype == torch.float16 else hidden
+        normed = rms_norm(residual, self.layers[0].input_norm, config.rms_norm_eps)
+        for index, (layer, cache) in enumerate(zip(self.layers, kv.layers, strict=True)):
+            shrink, overflow = self._shrink[index], self._overflow[index] if self._overflow is not None else None
+            qkv = linear(normed, layer.qkv).view(-1, config.heads + 2 * config.kv_heads, config.head_size)
+            query = rotate_and_store(qkv, layer.qkv_bias, turn, cache, batch.slot_mapping, config.heads)
+            attended = attend(query, cache, batch, scale).flatten(1)
+            if shrink != 1.0:
+                attended = attended * shrink
+            delta = _scaled_linear(attended, layer.output, layer.output_bias, shrink)
+            normed = add_rms_norm(residual, delta, layer.mlp_norm, config.rms_norm_eps, 1 / shrink, overflow)
+            gated = silu_gate(linear(normed, layer.gate_up, layer.gate_up_bias), shrink)
+            delta = _scaled_linear(gated, layer.down, layer.down_bias, shrink)
+            following = self.layers[index + 1].input_norm if index + 1 < len(self.layers) else self.final_norm
+            normed = add_rms_norm(residual, delta, following, config.rms_norm_eps, 1 / shrink, overflow)
+        return normed
 
     def logits(self, rows: Tensor) -> Tensor:
-        """Logits float32 [N, vocabulary] of final hidden states [N, hidden]."""
+        """Logits [N, vocabulary] of final hidden states [N, hidden]: float32, where compiled kernels serve the model's
+        dtype. The sampler's kernels take any, and a copy would cost as much as a fifth of the product."""
         if self.native is not None and rows.shape[0] <= MAX_ROWS:
             return self.native.linear(rows, self.head)
-        return linear(rows, self.head).float()
+        logits = linear(rows, self.head)
+        return logits if serves(rows) else logits.float()
+
+    def overflowed(self) -> list[int]:
+        """Layers after which float16 had an infinite value or NaN since the last call; waits for the device.
+
+        Those behind the first may only have inherited it. Always empty for other dtypes.
+        """
+        if self._overflow is None:
+            return []
+        layers = [layer for layer, flag in enumerate(self._overflow.flatten().tolist()) if flag]
+        if layers:
+            self._overflow.zero_()
+        return layers
+
+    def widen(self, layers: Iterable[int]) -> None:
+        """Give what these layers add to the residual a wider range, from the next step (or captured graph) on.
+
+        Their last products are taken at 1/256 of their size and enlarged where they are added, in float32. Powers of
+        two cost no precision but that of values under 2⁻⁶, which keep an absolute one of 2⁻¹⁶.
+        """
+        for layer in layers:
+            self._shrink[layer] = _SHRINK
 
     def use_native(self) -> None:
         """Let C serve small steps from now on. Raises: NativeUnavailable with the reason why it cannot."""
@@ -106,6 +146,11 @@ class Decoder:
             for name, part in _layer_parameters(self.config, layer).items():
                 slots[f"layers.{index}.{name}"] = part
         return slots
+
+
+def _scaled_linear(x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+    """The product of `x`, which is `factor` times too small, with a bias just as small."""
+    return linear(x, weight, bias * factor if bias is not None and factor != 1.0 else bias)
 
 
 def _empty_layer(config: DecoderConfig, dtype: torch.dtype, device: torch.device) -> DecoderLayer:

@@ -1,4 +1,4 @@
-"""Rotary position embedding: the frequencies of a model, and one table of cosines and sines a step."""
+"""Rotary position embedding: the frequencies of a model, and the axis that each follows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-from upright.kernels.rotary import Rotation, rotation_of_angles
 from upright.models.model_config import RopeConfig
 
 
@@ -33,17 +32,3 @@ def inverse_frequencies(rope: RopeConfig, head_size: int) -> Tensor:
 def section_axes(sections: tuple[int, int, int]) -> Tensor:
     """Which axis (0 time, 1 height, 2 width) turns each pair of values: int64 [sum(sections)]."""
     return torch.repeat_interleave(torch.arange(3), torch.tensor(sections))
-
-
-def rotation(positions: Tensor, frequencies: Tensor, axes: Tensor | None, dtype: torch.dtype) -> Rotation:
-    """The rotation of one step. `positions` int64 [T] or [3, T]; `frequencies` float32 [head_size / 2].
-
-    `axes` (from `section_axes`) says which row of `positions` each frequency follows; without it the first row serves
-    all. Angles are computed in float32 and the result is cast to `dtype`.
-    """
-    if positions.dim() == 2:
-        # [T, head_size / 2] by picking a row for each frequency, or [T, 1] for one row
-        positions = positions[0].unsqueeze(1) if axes is None else positions.index_select(0, axes).t()
-    else:
-        positions = positions.unsqueeze(1)
-    return rotation_of_angles(positions * frequencies, dtype)

@@ -1,0 +1,23 @@
+"""Whether Triton's kernels serve a tensor: asked by each operation before it imports its kernel.
+
+Nothing on a CPU imports triton. Where it is missing, as in some builds of torch, the plain-torch path serves.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+
+from torch import Tensor
+
+SERVED = {"cuda"}  # types of devices; tests add "cpu" to run the kernels in Triton's interpreter
+
+
+def serves(tensor: Tensor) -> bool:
+    """True when a Triton kernel should take `tensor`."""
+    return tensor.device.type in SERVED and _installed()
+
+
+@cache
+def _installed() -> bool:
+    return importlib.util.find_spec("triton") is not None
