@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from upright.engine.image_encoder import ImageEncoder
-from upright.engine.sampler import Draw, SampleRow, sample
+from upright.engine.prompts import Prompts
+from upright.engine.sampler import SampleRow, sample
 from upright.engine.scheduler import Chunk, Step
 from upright.engine.sequence import Sequence
 from upright.kernels.attention.batch import KVCache, make_batch
-from upright.messages import TokenLogprobs
+from upright.messages import SamplingParams, TokenLogprobs
 from upright.models.model import Model
-from upright.models.mrope import ImageSpan, prompt_positions
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,24 @@ class StepResult:
 class Launched:
     """A step that the device has been given; `collect` turns it into a StepResult."""
 
-    draw: Draw | None  # None: no chunk samples
+    tokens: Tensor  # int64 [N] on the host, of the chunks that sample; on a GPU they are there once `done` is
+    logprobs: list[TokenLogprobs | None]
+    done: torch.cuda.Event | None = None
+
+
+NOTHING_DRAWN = torch.empty(0, dtype=torch.int64)
 
 
 class Runner:
-    """Executes steps of a model on its device. `slots`: sequences that run at the same time, at most."""
+    """Executes steps of a model. `slots`: sequences that run at the same time, at most."""
 
     def __init__(self, model: Model, cache: KVCache, slots: int) -> None:
+        vision = model.config.vision
         self.model = model
         self.cache = cache
         self.images = ImageEncoder(model)
-        self._drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token of each slot
-        self._positions: dict[str, tuple[Tensor, int]] = {}  # sequence id → prompt positions int64 [3, P], delta
+        self.prompts = Prompts(vision.merge_size if vision is not None else 1)
+        self.drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token drawn in each slot
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:
@@ -53,50 +59,49 @@ class Runner:
         self.images.drop(evicted)
         if step.encodings:
             self.images.encode(step.encodings)
-        if not step.chunks:
-            return Launched(None)
-        hidden = self._forward(step.chunks)
-        ends = _sampled_rows(step.chunks)
+        logits = self._logits(step.chunks)
+        if logits is None:
+            return Launched(NOTHING_DRAWN, [])
         sampling = [chunk for chunk in step.chunks if chunk.samples]
-        if not sampling:
-            return Launched(None)
-        logits = self.model.decoder.logits(hidden if len(ends) == len(hidden) else hidden[ends])
-        drawn = sample(logits, [SampleRow(chunk.sequence.request.params, _output_before(chunk)) for chunk in sampling])
-        self._drawn[[chunk.sequence.slot for chunk in sampling]] = drawn.tokens
-        return Launched(drawn)
+        drawn = sample(logits, sample_rows(sampling))
+        self.drawn[[chunk.sequence.slot for chunk in sampling]] = drawn.tokens
+        return Launched(drawn.tokens, drawn.logprobs)
 
     def collect(self, launched: Launched) -> StepResult:
-        """Wait for a step's tokens. Steps are collected in the order in which they were launched."""
-        if launched.draw is None:
-            # Without tokens to fetch nothing waits for a GPU, and its time and its errors would fall to a later step.
-            if self.model.device.type == "cuda":
-                torch.cuda.synchronize(self.model.device)
-            return StepResult([], [])
-        return StepResult(launched.draw.tokens.tolist(), launched.draw.logprobs)
+        """Wait for a step to end. Steps are collected in the order in which they were launched."""
+        if launched.done is not None:
+            launched.done.synchronize()
+        return StepResult(launched.tokens.tolist(), launched.logprobs)
 
     def needs_output(self, sequence: Sequence) -> bool:
         """The sequence's next draw needs every token before it on the host, so no step may be in flight then."""
-        params = sequence.request.params
-        return bool(
-            params.repetition_penalty != 1.0
-            or params.presence_penalty
-            or params.frequency_penalty
-            or params.no_repeat_ngram_size
-        )
+        return counts_output(sequence.request.params)
 
     def finished_encodings(self) -> list[bytes]:
         """Keys of images whose features have become ready since this was last asked."""
         return self.images.finished()
 
+    def idle(self) -> bool:
+        """Do a little of what can be done while no request is there; False when there is nothing."""
+        return False
+
     def forget(self, sequence: Sequence) -> None:
         """The sequence has left the engine."""
-        self._positions.pop(sequence.id, None)
+        self.prompts.forget(sequence)
 
-    # ---- the decoder -------------------------------------------------------------------------------------------------
+    def _logits(self, chunks: tuple[Chunk, ...]) -> Tensor | None:
+        """Logits [N, vocabulary] after the last tokens of the chunks that sample; None if there is none."""
+        if not chunks:
+            return None
+        hidden = self._forward(chunks)
+        ends = _sampled_rows(chunks)
+        if not ends:
+            return None
+        return self.model.decoder.logits(hidden if len(ends) == len(hidden) else hidden[ends])
 
     def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
         """Final hidden states [T, hidden] of the chunks' tokens, one chunk after the other."""
-        device = self.model.device
+        device, decoder = self.model.device, self.model.decoder
         batch = make_batch(
             [chunk.sequence.blocks for chunk in chunks],
             [chunk.length for chunk in chunks],
@@ -104,57 +109,34 @@ class Runner:
             self.cache.block_size,
             device,
         )
-        decoder = self.model.decoder
-        hidden = decoder.embed(self._token_ids(chunks))
+        inputs = self.prompts.inputs(chunks)
+        ids = to_device(torch.from_numpy(inputs.ids), device)
+        if inputs.unknown:
+            rows, slots = to_device(torch.tensor(inputs.unknown, dtype=torch.int64).t().contiguous(), device)
+            ids[rows] = self.drawn[slots]
+        hidden = decoder.embed(ids)
         self.images.place(hidden, chunks)
-        return decoder.forward(hidden, self._chunk_positions(chunks).to(device), self.cache, batch)
+        return decoder.forward(hidden, to_device(torch.from_numpy(inputs.positions), device), self.cache, batch)
 
-    def _token_ids(self, chunks: tuple[Chunk, ...]) -> Tensor:
-        """int64 [T] on the device. A chunk's last token may be one that only its slot knows yet."""
-        ids: list[int] = []
-        rows, slots = [], []
-        for chunk in chunks:
-            sequence, end = chunk.sequence, chunk.start + chunk.length
-            unknown = end - len(sequence.request.prompt) - len(sequence.output)
-            if unknown > 0:
-                ids += sequence.tokens(chunk.start, end - 1)
-                rows.append(len(ids))
-                slots.append(sequence.slot)
-                ids.append(0)
-            else:
-                ids += sequence.tokens(chunk.start, end)
-        tensor = torch.tensor(ids, dtype=torch.int64, device=self.model.device)
-        if rows:
-            tensor[rows] = self._drawn[slots]
-        return tensor
 
-    def _chunk_positions(self, chunks: tuple[Chunk, ...]) -> Tensor:
-        """Positions int64 [3, T] on the CPU."""
-        if not any(chunk.sequence.request.images for chunk in chunks):
-            flat = [at for chunk in chunks for at in range(chunk.start, chunk.start + chunk.length)]
-            return torch.tensor(flat, dtype=torch.int64).expand(3, -1)
-        parts = []
-        for chunk in chunks:
-            prompt, delta = self._prompt_positions(chunk.sequence)
-            stop = chunk.start + chunk.length
-            parts.append(prompt[:, chunk.start : stop])
-            if stop > prompt.shape[1]:
-                after = torch.arange(max(chunk.start, prompt.shape[1]), stop) + delta
-                parts.append(after.expand(3, -1))
-        return torch.cat(parts, dim=1)
+def to_device(host: Tensor, device: torch.device) -> Tensor:
+    """`host` on `device`; a GPU copies while the host goes on."""
+    return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)
 
-    def _prompt_positions(self, sequence: Sequence) -> tuple[Tensor, int]:
-        known = self._positions.get(sequence.id)
-        if known is None:
-            vision = self.model.config.vision
-            merge = vision.merge_size if vision is not None else 1
-            spans = [
-                ImageSpan(image.start, image.grid_height // merge, image.grid_width // merge)
-                for image in sequence.request.images
-            ]
-            known = prompt_positions(len(sequence.request.prompt), spans)
-            self._positions[sequence.id] = known
-        return known
+
+def counts_output(params: SamplingParams) -> bool:
+    """Whether draws depend on which tokens came before, and not only on how many."""
+    return bool(
+        params.repetition_penalty != 1.0
+        or params.presence_penalty
+        or params.frequency_penalty
+        or params.no_repeat_ngram_size
+    )
+
+
+def sample_rows(chunks: list[Chunk]) -> list[SampleRow]:
+    """What the sampler needs of chunks that sample."""
+    return [SampleRow(chunk.sequence.request.params, _output_before(chunk)) for chunk in chunks]
 
 
 def _output_before(chunk: Chunk) -> list[int]:
