@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upright.engine.noise import stream_keys, uniform
 from upright.engine.sampler import SampleRow, banned_tokens, sample
+from upright.kernels import random_draw
+from upright.kernels.noise import stream_keys, uniform
 from upright.messages import SamplingParams
 
 VOCABULARY = 50
@@ -107,6 +108,38 @@ def test_top_p_beyond_the_first_candidates() -> None:
     flat = torch.zeros(1, 4096)  # top-p 0.9 of a flat distribution keeps more tokens than are looked at first
     drawn = {draw(flat, row(seed=seed, temperature=1.0, top_p=0.9))[0] for seed in range(200)}
     assert len(drawn) > 150
+
+
+def test_a_row_that_needs_many_candidates_sends_no_other_row_through_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[tuple[int, int]] = []
+    likeliest = random_draw._likeliest
+    monkeypatch.setattr(
+        random_draw,
+        "_likeliest",
+        lambda scaled, count: looked_at.append((len(scaled), count)) or likeliest(scaled, count),
+    )
+    values = logits(0, 6, 4096)
+    values[2] = 0.0
+    rows = [row(seed=seed, temperature=1.0, top_p=0.5) for seed in range(6)]
+    together = draw(values, *rows)
+    assert looked_at == [(6, 1024), (1, 4096)]
+    assert together == [draw(values[index : index + 1], one)[0] for index, one in enumerate(rows)]
+
+
+def test_of_equally_likely_tokens_the_lowest_ids_are_kept() -> None:
+    values = torch.full((1, 4096), -1.0)
+    values[0, [9, 300, 70, 4000]] = 2.0
+    drawn = {draw(values, row(seed=seed, temperature=1.0, top_k=3))[0] for seed in range(60)}
+    assert drawn == {9, 70, 300}
+    drawn = {draw(values, row(seed=seed, temperature=1.0, top_k=6))[0] for seed in range(300)}
+    assert drawn == {9, 70, 300, 4000, 0, 1}
+
+
+def test_top_p_counts_what_top_k_left_beyond_the_first_candidates() -> None:
+    """Half of 3000 equal tokens, not half of the 1024 that are looked at first."""
+    values = torch.zeros(1, 4096)
+    drawn = [draw(values, row(seed=seed, temperature=1.0, top_k=3000, top_p=0.5))[0] for seed in range(300)]
+    assert 1300 < max(drawn) < 1500
 
 
 @settings(max_examples=60, deadline=None)

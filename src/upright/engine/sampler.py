@@ -3,7 +3,7 @@
 Order, as is usual in the field: float32; n-gram ban, minimum length and bias; repetition, then frequency and presence
 penalties; greedy argmax, or temperature, min-p, top-k, top-p and a draw. Every penalty counts *output* tokens only. A
 row's result never depends on the other rows, so a sequence draws the same tokens alone, in a batch and after a
-preemption.
+preemption. Of equally likely tokens the one with the lowest id comes first.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upright.engine.noise import gumbel, stream_keys
+from upright.kernels.noise import stream_keys
+from upright.kernels.random_draw import draw_cut, draw_whole
 from upright.messages import GREEDY_BELOW, SamplingParams, TokenLogprobs
-
-CANDIDATES = 1024  # tokens looked at first when a distribution is cut off; more only where these do not suffice
 
 
 @dataclass(frozen=True)
@@ -111,56 +110,34 @@ def _draw(logits: Tensor, rows: list[SampleRow]) -> Tensor:
     """Draw by Gumbel noise from each row's cut-off distribution. logits: float32 [N, vocabulary]; int64 [N]."""
     device = logits.device
 
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+    def floats(values: list[float]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=device)
 
-    scaled = logits / column([row.params.temperature for row in rows])
-    keys = stream_keys(
-        torch.tensor([row.params.seed for row in rows], dtype=torch.int64, device=device),
-        torch.tensor([len(row.output) for row in rows], dtype=torch.int64, device=device),
-    )
+    def integers(values: list[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)
+
+    scaled = logits / floats([row.params.temperature for row in rows])[:, None]
+    keys = stream_keys(integers([row.params.seed for row in rows]), integers([len(row.output) for row in rows]))
     cut = [_cuts(row.params) for row in rows]
     tokens = torch.empty(len(rows), dtype=torch.int64, device=device)
     whole = [index for index, cuts in enumerate(cut) if not cuts]
     if whole:
-        every = torch.arange(logits.shape[1], device=device)
-        tokens[whole] = (scaled[whole] + gumbel(keys[whole], every)).argmax(dim=-1)
+        tokens[whole] = draw_whole(scaled[whole], keys[whole])
     partial = [index for index, cuts in enumerate(cut) if cuts]
     if partial:
-        values, ids = _kept(scaled[partial], [rows[index].params for index in partial])
-        winners = (values + gumbel(keys[partial], ids)).argmax(dim=-1, keepdim=True)
-        tokens[partial] = ids.gather(1, winners)[:, 0]
+        params = [rows[index].params for index in partial]
+        tokens[partial] = draw_cut(
+            scaled[partial],
+            keys[partial],
+            integers([p.top_k for p in params]),
+            floats([p.top_p for p in params]),
+            floats([p.min_p for p in params]),
+        )
     return tokens
 
 
 def _cuts(params: SamplingParams) -> bool:
     return params.top_k > 0 or params.top_p < 1.0 or params.min_p > 0.0
-
-
-def _kept(scaled: Tensor, params: list[SamplingParams]) -> tuple[Tensor, Tensor]:
-    """The tokens that min-p, top-k and top-p leave: values [N, C], -inf where cut, likeliest first, and ids [N, C]."""
-    vocabulary = scaled.shape[1]
-    device = scaled.device
-    top_k = torch.tensor([p.top_k or vocabulary for p in params], device=device)[:, None]
-    top_p = torch.tensor([p.top_p for p in params], dtype=torch.float32, device=device)[:, None]
-    min_p = torch.tensor([p.min_p for p in params], dtype=torch.float32, device=device)[:, None]
-    total = scaled.logsumexp(dim=-1, keepdim=True)
-    count = min(CANDIDATES, vocabulary)
-    while True:
-        values, ids = scaled.topk(count, dim=-1)
-        rank = torch.arange(count, device=device)[None, :]
-        values = values.masked_fill(rank >= top_k, -torch.inf)
-        values = values.masked_fill(values < values[:, :1] + min_p.log(), -torch.inf)
-        # top-p renormalises over what top-k and min-p left; where nothing was left out, over everything.
-        limited = (top_k < vocabulary) | (min_p > 0)
-        norm = torch.where(limited, values.logsumexp(dim=-1, keepdim=True), total)
-        probabilities = (values - norm).exp()
-        before = probabilities.cumsum(dim=-1) - probabilities  # mass of the likelier tokens
-        kept = (before < top_p) | (rank == 0)
-        # The candidates suffice where the last of them is cut already; else look at the whole vocabulary.
-        if count == vocabulary or bool((~kept[:, -1] | values[:, -1].isneginf()).all()):
-            return values.masked_fill(~kept, -torch.inf), ids
-        count = vocabulary
 
 
 # ---- log probabilities -----------------------------------------------------------------------------------------------
