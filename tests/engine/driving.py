@@ -82,7 +82,7 @@ def run(core: EngineCore, requests: Iterable[Request], most_steps: int = 20_000)
             return answers
         if core.only_decoding_images:
             time.sleep(DECODING_POLL_MS / 1000)
-        for output in core.step():
+        for output in core.step().each():
             answer = answers[output.id]
             assert answer.finish is None, "output after the end"
             assert output.fault is None, output.fault

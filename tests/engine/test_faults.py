@@ -74,7 +74,7 @@ def test_a_process_that_hangs_up_lives_on(tmp_path: Path) -> None:
 def step(*sequences: tuple[list[int], int]) -> Any:
     """A step of sequences with these prompts, and so many tokens of output."""
     chunks = [
-        SimpleNamespace(sequence=SimpleNamespace(request=SimpleNamespace(prompt=prompt), output=[0] * made))
+        SimpleNamespace(sequence=SimpleNamespace(request=SimpleNamespace(prompt=prompt), drawn=made + 1), samples=True)
         for prompt, made in sequences
     ]
     return SimpleNamespace(chunks=chunks)

@@ -9,7 +9,7 @@ from tests.dummy_models import TOWERS, dummy_model
 from tests.engine.driving import Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
-from upright.engine.startup import warm_up
+from upright.engine.warm_up import warm_up
 from upright.engine.work import StepWork, image_work
 
 
@@ -71,7 +71,7 @@ def test_real_steps_are_put_in_order(kind: str) -> None:
     works: list[int] = []
 
     class Kept(Recorder):
-        def begin_step(self, step, expected, decoding, decoding_since):  # type: ignore[no-untyped-def]
+        def begin_step(self, step, expected, decoding, decoding_since, before=None):  # type: ignore[no-untyped-def]
             assert expected > 0  # the first steps have taught it already
             works.append(StepWork(model.config).of(step))
 

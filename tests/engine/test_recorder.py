@@ -102,7 +102,7 @@ def test_requests_are_named_before_their_images_are_touched(
     go.set()
     finished = set()
     while core.has_work:
-        finished |= {output.id for output in core.step() if output.finish}
+        finished |= {output.id for output in core.step().each() if output.finish}
     core.close()
     assert finished == {request.id for request in pictures[1:11]}
     assert len(touched) >= 11 - 1

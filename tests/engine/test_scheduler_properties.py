@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,68 +62,130 @@ def make_request(rng: random.Random, number: int, world: World) -> Request:
     return Request(id=f"r{number}", prompt=prompt, params=params, images=keyed)
 
 
-def check_step(step: Step, scheduler: Scheduler, world: World, features: set[bytes]) -> None:
-    assert step.tokens <= world.budget
-    assert len({chunk.sequence.id for chunk in step.chunks}) == len(step.chunks), "a sequence has two chunks"
-    for encoding in step.encodings:
-        features.add(encoding.sequence.request.images[encoding.image].key)
-    for chunk in step.chunks:
-        sequence = chunk.sequence
-        assert chunk.length > 0 and chunk.start == sequence.computed
-        assert chunk.samples == (chunk.start + chunk.length == sequence.known)
-        assert len(sequence.blocks) * world.block_size >= chunk.start + chunk.length
-        for index in sequence.images_between(chunk.start, chunk.start + chunk.length):
-            assert sequence.request.images[index].key in features, "tokens over an image that was not encoded"
+def token_of(sequence: Sequence, position: int) -> int:
+    """What a model would draw: the same whenever it is asked, now and then the end."""
+    number = random.Random(f"{sequence.id} {position}").randint(0, 99)
+    return END if number < 5 else number % 5
 
 
-@settings(max_examples=300, deadline=None)
-@given(worlds(), st.integers(0, 2**32 - 1))
-def test_every_sequence_ends_exactly_once(world: World, seed: int) -> None:
-    rng = random.Random(seed)
-    limits = SchedulerLimits(world.max_model_len, world.max_num_seqs, world.budget, world.budget)
+@dataclass
+class Device:
+    """Does steps in their order and checks that each can be done: features there, tokens over them not too early."""
+
+    world: World
+    depth: int  # steps in flight while another is scheduled
+    features: set[bytes] = field(default_factory=set)
+    flying: list[tuple[Step, list[int]]] = field(default_factory=list)
+    ahead: list[bytes] = field(default_factory=list)  # images on their way
+
+    def launch(self, step: Step, scheduler: Scheduler) -> None:
+        assert step.tokens <= self.world.budget
+        assert len({chunk.sequence.id for chunk in step.chunks}) == len(step.chunks), "a sequence has two chunks"
+        for encoding in step.encodings:
+            self.features.add(encoding.sequence.request.images[encoding.image].key)
+            self.ahead.append(encoding.sequence.request.images[encoding.image].key)
+        tokens = []
+        for chunk in step.chunks:
+            sequence, end = chunk.sequence, chunk.start + chunk.length
+            assert chunk.length > 0 and end == sequence.computed and sequence.todo >= 1
+            assert 0 <= sequence.slot < self.world.max_num_seqs
+            assert not chunk.samples or end + 1 == sequence.known
+            assert len(sequence.blocks) * self.world.block_size >= end
+            for index in sequence.images_between(chunk.start, end):
+                assert sequence.request.images[index].key in self.features, "tokens over an image that was not encoded"
+            if chunk.samples:
+                assert chunk.position == sequence.drawn - 1 >= len(sequence.output)
+                tokens.append(token_of(sequence, chunk.position))
+        assert step.decodes == (
+            bool(step.chunks)
+            and all(c.length == 1 and c.samples and c.start >= c.sequence.prompt_length for c in step.chunks)
+        )
+        self.flying.append((step, tokens))
+
+    def finished(self, rng: random.Random) -> list[bytes]:
+        done = [key for key in self.ahead if rng.random() < 0.2]
+        self.ahead = [key for key in self.ahead if key not in done]
+        return done
+
+
+def drive(world: World, seed: int, depth: int, aborts: bool, ahead: bool = False) -> dict[str, list[int]]:
+    """Everything from arrival to end; returns the outputs of all that ended by themselves."""
+    rng, fate = random.Random(seed), random.Random(seed + 1)
+    limits = SchedulerLimits(world.max_model_len, world.max_num_seqs, world.budget, world.budget, ahead)
     scheduler = Scheduler(limits, BlockCache(world.blocks, world.block_size), EncoderCache(world.encoder_capacity))
     to_come = [make_request(rng, number, world) for number in range(rng.randint(1, 15))]
     alive: dict[str, Request] = {}
-    ended: set[str] = set()
-    features: set[bytes] = set()
-    steps = 0
-    while to_come or alive:
-        steps += 1
-        assert steps < 20_000, "no progress"
-        while to_come and (not alive or rng.random() < 0.4):
+    outputs: dict[str, list[int]] = {}
+    device = Device(world, depth)
+    last: Step | None = None
+
+    def abort(probability: float) -> None:
+        if aborts and alive and fate.random() < probability:
+            gone = fate.choice(sorted(alive))
+            assert scheduler.abort(gone) is not None
+            del alive[gone]
+
+    def complete() -> None:
+        step, tokens = device.flying.pop(0)
+        done = scheduler.complete(step, tokens)
+        for index, (sequence, token, row) in enumerate(zip(done.sequences, done.tokens, done.rows, strict=True)):
+            assert sequence.id in alive and sequence.id not in outputs
+            assert token == tokens[row] == sequence.output[-1] == token_of(sequence, len(sequence.output) - 1)
+            finish = done.ends.get(index)
+            if finish is not None:
+                params = sequence.request.params
+                if finish == "stop":
+                    assert token == END and len(sequence.output) > params.min_tokens
+                else:
+                    length = len(sequence.request.prompt) + len(sequence.output)
+                    assert len(sequence.output) == params.max_tokens or length == world.max_model_len
+                del alive[sequence.id]
+                outputs[sequence.id] = sequence.output
+            else:
+                assert not sequence.removed
+
+    for _ in range(20_000):
+        if not (to_come or alive or device.flying):
+            break
+        while to_come and (not alive or fate.random() < 0.4):
             request = to_come.pop()
             alive[request.id] = request
             scheduler.add(Sequence(request, world.block_size))
-        if rng.random() < 0.03:
-            gone = rng.choice(sorted(alive))
-            assert scheduler.abort(gone) is not None
-            del alive[gone]
-            ended.add(gone)
+        abort(0.03)
+        scheduler.encoded(device.finished(fate))
         step = scheduler.schedule()
-        features -= set(scheduler.encoder.take_evicted())
-        check_step(step, scheduler, world, features)
-        assert step.chunks or not alive or step.encodings, "work is left, and the step is empty"
-        during = None
-        if alive and rng.random() < 0.05:  # a client leaves while the step runs
-            during = rng.choice(sorted(alive))
-            scheduler.abort(during)
-            del alive[during]
-            ended.add(during)
-        tokens = [END if rng.random() < 0.05 else rng.randint(0, 4) for chunk in step.chunks if chunk.samples]
-        for sampled in scheduler.complete(step, tokens):
-            sequence = sampled.sequence
-            assert sequence.id in alive and sequence.id not in ended and sequence.id != during
-            assert sampled.token == tokens[sampled.index] == sequence.output[-1]
-            if sampled.finish is not None:
-                params = sequence.request.params
-                if sampled.finish == "stop":
-                    assert sampled.token == END and len(sequence.output) > params.min_tokens
-                else:
-                    assert len(sequence.output) == params.max_tokens or sequence.known == world.max_model_len
-                del alive[sequence.id]
-                ended.add(sequence.id)
+        device.features -= set(scheduler.encoder.take_evicted())
+        if step.chunks or step.encodings:
+            assert step.steady == (
+                step.decodes and last is not None and last.decodes
+                and [c.sequence for c in step.chunks] == [c.sequence for c in last.chunks]
+            )  # fmt: skip
+            last = step
+            device.launch(step, scheduler)
+        else:
+            assert device.flying or not alive, "work is left, and the step is empty"
         scheduler.check()
+        abort(0.05)  # a client leaves while the step runs
+        while len(device.flying) > (depth if step.chunks or step.encodings else 0):
+            complete()
+            scheduler.check()
+    else:
+        raise AssertionError("no progress")
     assert scheduler.blocks.held == 0 and not scheduler.has_work
+    return outputs
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.integers(0, 2**32 - 1), st.integers(0, 1), st.booleans())
+def test_every_sequence_ends_exactly_once(world: World, seed: int, depth: int, ahead: bool) -> None:
+    drive(world, seed, depth, aborts=True, ahead=ahead)
+
+
+@settings(max_examples=150, deadline=None)
+@given(worlds(), st.integers(0, 2**32 - 1), st.booleans())
+def test_a_step_in_flight_changes_no_output(world: World, seed: int, ahead: bool) -> None:
+    plain, overlapped = drive(world, seed, 0, aborts=False), drive(world, seed, 1, aborts=False, ahead=ahead)
+    assert plain == overlapped
 
 
 @settings(max_examples=200, deadline=None)

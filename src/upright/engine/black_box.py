@@ -23,10 +23,11 @@ from typing import Literal
 
 import msgspec
 
-SLOT = 2**18  # bytes; a step of 1,024 sequences takes about half of it
+SLOT = 2**18  # bytes; two steps of 1,024 sequences take about half of it
 HEADER = 32
 SIZE = HEADER + 2 * SLOT
 MOST_ABOARD = SLOT // 128  # an id has about 45 bytes; what goes beyond is left out
+NOBODY = msgspec.Raw(msgspec.msgpack.encode(()))
 
 _U64 = struct.Struct("<Q")
 _F64 = struct.Struct("<d")
@@ -55,6 +56,42 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decoding_since: float = 0.0  # when the oldest of them began
 
 
+class StepRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A step's record as the engine writes it, whose sequences may have been encoded for an earlier one.
+
+    A reader gets it as a `Record`.
+    """
+
+    phase: Phase
+    step: int
+    started: float
+    expected: float  # of this step and of the one before it, if that is on the device too
+    aboard: msgspec.Raw
+    decoding: tuple[str, ...]
+    decoding_since: float
+    further: int  # what to add to the contexts of `aboard`
+    earlier: msgspec.Raw  # aboard of the step before, where the device has not ended it; contexts are of no account
+
+
+class _Written(Record, frozen=True, array_like=True, gc=False):
+    """Both forms, as they are read."""
+
+    further: int = 0
+    earlier: tuple[Aboard, ...] = ()
+
+    def merged(self) -> Record:
+        aboard = {one.id: Aboard(one.id, one.tokens, one.context + self.further, one.images) for one in self.aboard}
+        for one in self.earlier:
+            later = aboard.get(one.id)
+            if later is not None:
+                one = Aboard(one.id, one.tokens + later.tokens, later.context, one.images + later.images)
+            aboard[one.id] = one
+        return Record(
+            self.phase, self.step, self.started, self.expected, tuple(aboard.values()), self.decoding,
+            self.decoding_since,
+        )  # fmt: skip
+
+
 class Reading(msgspec.Struct, frozen=True):
     """The newest record, and what became of it."""
 
@@ -64,21 +101,25 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 class BlackBox:
-    """Both ends. One process writes and one reads; a reader never waits and never sees half a record."""
+    """Both ends. One process writes and one reads; a reader never waits and never sees half a record.
+
+    NOTE: with two steps on the device a record names the requests of both: an error of the first may only show when the
+    second has been launched, so that either may be to blame.
+    """
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, SIZE)
         self._sequence = _U64.unpack_from(self._map, 0)[0]
         self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(Record)
+        self._decoder = msgspec.msgpack.Decoder(_Written)
 
     # ---- the engine --------------------------------------------------------------------------------------------------
 
-    def begin(self, record: Record) -> None:
+    def begin(self, record: Record | StepRecord) -> None:
         """Make `record` the current one."""
         content = self._encoder.encode(record)
         if len(content) > SLOT - 8:
-            content = self._encoder.encode(msgspec.structs.replace(record, aboard=record.aboard[:MOST_ABOARD]))
+            content = self._encoder.encode(_shortened(self._decoder.decode(content)))
         sequence = self._sequence + 1
         start = HEADER + (sequence & 1) * SLOT
         _U64.pack_into(self._map, start, len(content))
@@ -109,10 +150,20 @@ class BlackBox:
             done = _U64.unpack_from(self._map, 8)[0] >= sequence
             beat = _F64.unpack_from(self._map, 16)[0]
             if _U64.unpack_from(self._map, 0)[0] == sequence:  # else the writer has come round to this slot meanwhile
-                return Reading(self._decoder.decode(content), done, beat)
+                return Reading(self._decoder.decode(content).merged(), done, beat)
 
     def close(self) -> None:
         self._map.close()
+
+
+def encode_aboard(aboard: list[Aboard]) -> msgspec.Raw:
+    """For a `StepRecord`."""
+    return msgspec.Raw(msgspec.msgpack.encode(aboard))
+
+
+def _shortened(record: _Written) -> _Written:
+    most = MOST_ABOARD // 2
+    return msgspec.structs.replace(record, aboard=record.aboard[:most], earlier=record.earlier[:most])
 
 
 def nameless_file(size: int = 0) -> int:

@@ -4,28 +4,56 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
-from upright.engine.image_queue import ImageQueue, Pixels
-from upright.engine.images import ImageFault
+from upright.engine.image_queue import ImageQueue
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
-from upright.engine.runner import Runner
-from upright.engine.scheduler import Sampled, Scheduler, SchedulerLimits, Step
+from upright.engine.runner import Launched, Runner
+from upright.engine.scheduler import Completed, Scheduler, SchedulerLimits, Step
 from upright.engine.sequence import Sequence
 from upright.engine.work import StepWork
-from upright.messages import EngineStats, Request, RequestFault, SequenceOutput, TokenLogprobs
+from upright.messages import EngineStats, PlainTokens, Request, RequestFault, SequenceOutput, TokenLogprobs
 
 if TYPE_CHECKING:
     from upright.engine.faults import Faults
 
 
-class EngineCore:
-    """Scheduler and runner together. One thread calls it; images are decoded in threads of its own."""
+class Outputs(NamedTuple):
+    """What a step added, as `StepDone` carries it."""
 
-    def __init__(self, runner: Runner, limits: SchedulerLimits, encoder_cache_tokens: int) -> None:
+    several: list[SequenceOutput]
+    plain: PlainTokens | None
+
+    def each(self) -> list[SequenceOutput]:
+        """All of it in the long form."""
+        return self.several + self.plain.outputs() if self.plain is not None else self.several
+
+
+NOTHING = Outputs([], None)
+
+
+class _InFlight(NamedTuple):
+    """A step that was launched and not collected."""
+
+    step: Step
+    launched: Launched
+    work: int  # FLOP
+    expected: float  # seconds
+    since: float  # when it was launched, CLOCK_MONOTONIC in seconds
+
+
+class EngineCore:
+    """Scheduler and runner together. One thread calls it; images are decoded in threads of its own.
+
+    `overlap`: launch a step before the one before it is collected.
+    """
+
+    def __init__(
+        self, runner: Runner, limits: SchedulerLimits, encoder_cache_tokens: int, overlap: bool = False
+    ) -> None:
         cache, vision = runner.cache, runner.model.config.vision
         self.runner = runner
         self.scheduler = Scheduler(
@@ -35,22 +63,26 @@ class EngineCore:
         self.recorder = Recorder()  # both are replaced once the engine serves: its first steps are part of loading
         self.faults: Faults | None = None
         self._work = StepWork(runner.model.config)
-        self._images = ImageQueue(vision.patch_size) if vision is not None else None
+        self._images = ImageQueue(runner.images.decoder, runner.images.pixels) if vision is not None else None
         self._refused: deque[SequenceOutput] = deque()
+        self._overlap = overlap
+        self._encodes_ahead = limits.encode_ahead
+        self._in_flight: _InFlight | None = None  # the newest step, while it is not collected
+        self._collected = 0.0  # when a step was last collected
 
     @property
     def has_work(self) -> bool:
-        """True while a step may do something, or an image is being decoded."""
-        return self.scheduler.has_work or bool(self._images) or bool(self._refused)
+        """True while a step may do something or is in flight, or an image is being decoded."""
+        return self.scheduler.has_work or self._in_flight is not None or bool(self._images) or bool(self._refused)
 
     @property
     def only_decoding_images(self) -> bool:
-        return bool(self._images) and not self.scheduler.has_work
+        return bool(self._images) and not self.scheduler.has_work and self._in_flight is None
 
     def submit(self, request: Request) -> None:
         """Take a request. One whose images cannot be decoded finishes with a fault at a later step."""
         if not request.images:
-            self._add(request, ())
+            self._add(request)
         elif self._images is None:
             self._refused.append(_refusal(request, RequestFault("images_not_supported", "this model reads no images")))
         else:
@@ -64,25 +96,31 @@ class EngineCore:
         if sequence is not None:
             self.runner.forget(sequence)
 
-    def step(self) -> list[SequenceOutput]:
-        """Compute one step, if there is one, and say what it added."""
-        outputs = self._take_decoded()
-        step = self.scheduler.schedule()
-        decoding, since = (self._images.decoding, self._images.decoding_since) if self._images else ((), 0.0)
-        if not step.chunks and not step.encodings:
+    def step(self) -> Outputs:
+        """Launch the next step, if there is one, and collect the one before it; say what that added.
+
+        Without `overlap` a step is collected as soon as it is launched. With it the device has its next step when it
+        ends one, and the host's work falls into the time of the device's.
+        """
+        told, added = self._take_decoded(), NOTHING
+        if self._in_flight is not None and self.scheduler.awaits_output:
+            added = self._collect(self._in_flight)
+        if self._encodes_ahead:
+            self.scheduler.encoded(self.runner.finished_encodings())
+        before, step = self._in_flight, self.scheduler.schedule()
+        if step.chunks or step.encodings:
+            launched = self._launch(step, before)
+            if before is not None:
+                added = self._collect(before)
+            if not self._overlap:
+                added = self._collect(launched)
+        elif before is not None:
+            added = self._collect(before)
+        else:
+            decoding, since = self._decoding
             self.recorder.rest("decoding" if decoding else "idle", decoding, since)
             self._start_decoding()
-            return outputs
-        work = self._work.of(step)
-        began = time.monotonic()
-        self.recorder.begin_step(step, self.pace.expected(work), decoding, since)
-        self._start_decoding()
-        if self.faults is not None:
-            self.faults.in_step(step)
-        outputs += self._compute(step)
-        self.pace.learn(work, time.monotonic() - began)
-        self.recorder.end_step()
-        return outputs
+        return Outputs(told + added.several, added.plain) if told else added
 
     def stats(self) -> EngineStats:
         return self.scheduler.stats()
@@ -91,25 +129,56 @@ class EngineCore:
         if self._images is not None:
             self._images.close()
 
-    def _compute(self, step: Step) -> list[SequenceOutput]:
-        result = self.runner.collect(self.runner.launch(step, self.scheduler.encoder.take_evicted()))
-        outputs = []
-        for sampled in self.scheduler.complete(step, result.tokens):
-            outputs.append(_output(sampled, result.logprobs[sampled.index]))
-            if sampled.finish is not None:
-                self.runner.forget(sampled.sequence)
-        return outputs
+    @property
+    def _decoding(self) -> tuple[tuple[str, ...], float]:
+        """Requests whose images are being decoded, and since when."""
+        return (self._images.decoding, self._images.decoding_since) if self._images else ((), 0.0)
+
+    def _launch(self, step: Step, before: _InFlight | None) -> _InFlight:
+        """NOTE: the black box has it before anything can die of it. Where the device still runs the step before, an
+        error of that one shows while this one is the newest: the record is of both.
+        """
+        work = self._work.of(step)
+        expected = self.pace.expected(work)
+        launching = time.monotonic()
+        if before is None:
+            self.recorder.begin_step(step, expected, *self._decoding)
+        else:
+            self.recorder.begin_step(step, before.expected + expected, *self._decoding, before.step)
+        self._start_decoding()
+        if self.faults is not None:
+            self.faults.in_step(step)
+        launched = self.runner.launch(step, self.scheduler.encoder.take_evicted())
+        self._in_flight = _InFlight(step, launched, work, expected, launching)
+        return self._in_flight
+
+    def _collect(self, flying: _InFlight) -> Outputs:
+        """Wait for a step's tokens, and take them."""
+        result = self.runner.collect(flying.launched)
+        now = time.monotonic()
+        # With another step before it on the device, its time began when that one's ended.
+        self.pace.learn(flying.work, now - max(flying.since, self._collected))
+        self._collected = now
+        completed = self.scheduler.complete(flying.step, result.tokens)
+        for index in completed.ends:
+            self.runner.forget(completed.sequences[index])
+        if self._in_flight is flying:
+            self._in_flight = None
+            self.recorder.end_step()
+        else:
+            self.recorder.beat()
+        return _outputs(completed, result.logprobs)
 
     def _take_decoded(self) -> list[SequenceOutput]:
         """Move requests whose images are decoded into the scheduler; return the faults of those that never will be."""
         outputs = list(self._refused)
         self._refused.clear()
         if self._images is not None:
-            for request, decoded in self._images.collect():
-                if isinstance(decoded, ImageFault):
-                    outputs.append(_refusal(request, decoded.fault))
+            for request, fault in self._images.collect(self.scheduler.encoder):
+                if fault is not None:
+                    outputs.append(_refusal(request, fault))
                 else:
-                    self._add(request, decoded)
+                    self._add(request)
         return outputs
 
     def _start_decoding(self) -> None:
@@ -117,22 +186,43 @@ class EngineCore:
         if self._images is not None:
             self._images.start()
 
-    def _add(self, request: Request, pixels: Pixels) -> None:
-        self.scheduler.add(Sequence(request, self.runner.cache.block_size, pixels))
+    def _add(self, request: Request) -> None:
+        sequence = Sequence(request, self.runner.cache.block_size)
+        sequence.awaits_output = self._overlap and self.runner.needs_output(sequence)
+        self.scheduler.add(sequence)
 
 
-def _output(sampled: Sampled, logprobs: TokenLogprobs | None) -> SequenceOutput:
-    sequence = sampled.sequence
-    request, at = sequence.request, len(sequence.output) - 1
-    return SequenceOutput(
-        id=request.id,
-        tokens=[sampled.token],
-        at=at,
-        attempt=request.attempt,
-        logprobs=[logprobs] if logprobs is not None else [],
-        finish=sampled.finish,
-        cached_tokens=sequence.cached_tokens if at == len(request.output) else None,
-    )
+def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outputs:
+    """What is to be told: in few words wherever there is only a token to tell."""
+    sequences, tokens, rows, ends, steady = completed
+    more = set(ends)
+    if logprobs.count(None) < len(logprobs):
+        more.update(index for index, row in enumerate(rows) if logprobs[row] is not None)
+    at = [len(sequence.output) - 1 for sequence in sequences]
+    if not steady:  # a first token comes with what was found in the cache
+        more.update(index for index, one in enumerate(sequences) if at[index] == len(one.request.output))
+    several = []
+    for index in sorted(more):
+        sequence, first = sequences[index], at[index] == len(sequences[index].request.output)
+        logprob = logprobs[rows[index]]
+        several.append(
+            SequenceOutput(
+                id=sequence.id,
+                tokens=[tokens[index]],
+                at=at[index],
+                attempt=sequence.request.attempt,
+                logprobs=[logprob] if logprob is not None else [],
+                finish=ends.get(index),
+                cached_tokens=sequence.cached_tokens if first else None,
+            )
+        )
+    if more:
+        plain = [index for index in range(len(sequences)) if index not in more]
+        sequences, tokens, at = [sequences[i] for i in plain], [tokens[i] for i in plain], [at[i] for i in plain]
+    if not sequences:
+        return Outputs(several, None)
+    ids, attempts = [one.id for one in sequences], [one.request.attempt for one in sequences]
+    return Outputs(several, PlainTokens(ids, at, attempts, tokens))
 
 
 def _refusal(request: Request, fault: RequestFault) -> SequenceOutput:

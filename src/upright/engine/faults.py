@@ -49,6 +49,7 @@ class Faults:
             "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
             "memory": _use_up_memory,
             "close": lambda: _hang_up_and_sleep(hang_up),
+            "astray": _write_astray,
         }
 
     def in_load(self) -> None:
@@ -63,7 +64,7 @@ class Faults:
             return
         for poison in msgspec.json.decode((self._directory / POISON).read_bytes(), type=list[Poison]):
             if any(
-                poison.token in chunk.sequence.request.prompt and len(chunk.sequence.output) >= poison.at
+                poison.token in chunk.sequence.request.prompt and chunk.sequence.drawn - chunk.samples >= poison.at
                 for chunk in step.chunks
             ):
                 self._acts[poison.do]()
@@ -86,6 +87,13 @@ def _raise() -> None:
 
 def _read_address_zero() -> None:
     ctypes.string_at(0)
+
+
+def _write_astray() -> None:
+    """A real illegal memory access on the GPU, which shows when the host next waits for it."""
+    from upright.kernels.triton.wild_write import write_astray
+
+    write_astray()
 
 
 def spin() -> None:

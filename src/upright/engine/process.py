@@ -116,10 +116,10 @@ def serve(core: EngineCore, link: Link) -> None:
             message = link.receive(0)
         now = time.monotonic()
         if core.has_work:
-            outputs = core.step()
+            several, plain = core.step()
             # A long prefill adds no token for many steps, and the gauges have to move all the same.
-            if outputs or not core.has_work or now - told >= GAUGES_SECONDS:
-                link.send(StepDone(outputs, core.stats()))
+            if several or plain or not core.has_work or now - told >= GAUGES_SECONDS:
+                link.send(StepDone(several, core.stats(), plain))
                 told = now
             told_idle = not core.has_work
         elif not told_idle:  # the last of the work was aborted, and no step will tell what that has freed
@@ -171,7 +171,8 @@ def _wait_for_options(link: Link) -> EngineOptions | None:
 
 
 def _load(options: EngineOptions, link: Link, recorder: Recorder) -> tuple[EngineCore, Ready] | None:
-    from upright.engine.startup import StartError, start_engine
+    from upright.engine.start_error import StartError
+    from upright.engine.startup import start_engine
     from upright.kernels.attention.dispatch import NoAttention
     from upright.models.model_config import UnsupportedModel
     from upright.models.weight_files import WeightsError

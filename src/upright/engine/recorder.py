@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from upright.engine.black_box import Aboard, BlackBox, Phase, Record
+from upright.engine.black_box import NOBODY, Aboard, BlackBox, Phase, Record, StepRecord, encode_aboard
 
 if TYPE_CHECKING:
     from upright.engine.scheduler import Step
@@ -18,23 +18,32 @@ class Recorder:
     def __init__(self, black_box: BlackBox | None = None) -> None:
         self._box = black_box
         self._step = 0  # number of the last step
+        self._aboard = NOBODY  # of the last step, encoded
+        self._further = 0  # steady steps since `_aboard` was made: each context has grown by as much
         self._resting: tuple[Phase, tuple[str, ...]] | None = None  # what the current record says, unless it is a step
 
-    def begin_step(self, step: Step, expected: float, decoding: tuple[str, ...], decoding_since: float) -> None:
-        """`step` is about to be computed, in `expected` seconds, while the images of `decoding` are decoded."""
+    def begin_step(
+        self, step: Step, expected: float, decoding: tuple[str, ...], decoding_since: float, before: Step | None = None
+    ) -> None:
+        """`step` is about to be launched, while the images of `decoding` are decoded.
+
+        `before` is the step that was begun last, where the device has not ended it yet. `expected` is the time of all
+        that the device has to do then, in seconds.
+        """
         if self._box is None:
             return
         self._step += 1
         self._resting = None
-        images = Counter(encoding.sequence.id for encoding in step.encodings)
-        aboard = [
-            Aboard(chunk.sequence.request.id, chunk.length, chunk.start + chunk.length, 0) for chunk in step.chunks
-        ]
-        if images:
-            aboard = [Aboard(one.id, one.tokens, one.context, images.pop(one.id, 0)) for one in aboard]
-            # an image is also encoded for a sequence whose chunk ends just before it
-            aboard += [Aboard(name, 0, 0, count) for name, count in images.items()]
-        self._box.begin(Record("step", self._step, time.monotonic(), expected, tuple(aboard), decoding, decoding_since))
+        earlier = NOBODY if before is None else self._aboard
+        if step.steady and not step.encodings:  # NOTE: the names are those of the step before
+            self._further += 1
+        else:
+            self._aboard, self._further = encode_aboard(_aboard(step)), 0
+        record = StepRecord(
+            "step", self._step, time.monotonic(), expected, self._aboard, decoding, decoding_since, self._further,
+            earlier,
+        )  # fmt: skip
+        self._box.begin(record)
 
     def end_step(self) -> None:
         if self._box is not None:
@@ -53,3 +62,13 @@ class Recorder:
     def beat(self) -> None:
         if self._box is not None:
             self._box.beat()
+
+
+def _aboard(step: Step) -> list[Aboard]:
+    aboard = [Aboard(chunk.sequence.id, chunk.length, chunk.start + chunk.length, 0) for chunk in step.chunks]
+    if step.encodings:
+        images = Counter(encoding.sequence.id for encoding in step.encodings)
+        aboard = [Aboard(one.id, one.tokens, one.context, images.pop(one.id, 0)) for one in aboard]
+        # an image is also encoded for a sequence whose chunk ends just before it
+        aboard += [Aboard(name, 0, 0, count) for name, count in images.items()]
+    return aboard

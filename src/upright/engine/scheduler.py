@@ -3,12 +3,21 @@
 Every step gives the budget to running sequences first, in order of admission, then admits waiting ones. Admission is
 optimistic: when blocks run out, the newest running sequence is preempted, its blocks are freed, and it is computed
 again later. Nothing here touches a tensor.
+
+A step counts from the moment it is handed out: `schedule` may be called again while the device still runs the step
+before, and `complete` takes the tokens of the steps in their order. So a sequence's end is noticed one step late, and
+what the step in flight draws for it is dropped. Blocks may be given away while such a step still writes to them,
+because the device does one step after the other: who takes them writes later.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
@@ -22,16 +31,21 @@ class SchedulerLimits:
     max_num_seqs: int
     max_num_batched_tokens: int  # tokens of one step
     max_encoder_tokens: int  # image tokens that one step encodes, unless one image alone is larger
+    encode_ahead: bool = False  # while others decode, wait for an image's features before computing tokens over them
 
 
-@dataclass(frozen=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True, gc=False):  # NOTE: the cheapest to make; a step makes hundreds
     """Tokens [start, start + length) of one sequence, computed in one step."""
 
     sequence: Sequence
     start: int
     length: int
     samples: bool  # the chunk ends at the last known token, so the step draws the next one
+
+    @property
+    def position(self) -> int:
+        """What the chunk draws is the output's token of this index."""
+        return self.start + self.length - self.sequence.prompt_length
 
 
 @dataclass(frozen=True)
@@ -46,20 +60,23 @@ class Encoding:
 class Step:
     chunks: tuple[Chunk, ...]
     encodings: tuple[Encoding, ...]
+    decodes: bool = False  # every chunk is one output token, and samples
+    steady: bool = False  # so was the step before, with the same sequences in the same order
+    grown: tuple[Sequence, ...] = ()  # whose block tables are new or longer than in the step before
 
     @property
     def tokens(self) -> int:
         return sum(chunk.length for chunk in self.chunks)
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """The outcome of one chunk that sampled; `index` is its place among the step's sampled tokens."""
+class Completed(NamedTuple):
+    """What a step's draws have come to: parallel lists, without sequences that were removed meanwhile."""
 
-    index: int
-    sequence: Sequence
-    token: int
-    finish: FinishReason | None
+    sequences: list[Sequence]
+    tokens: list[int]
+    rows: list[int]  # place of each among the step's draws
+    ends: dict[int, FinishReason]  # index into these lists → why the sequence has ended with this token
+    steady: bool  # of the step: none of these tokens is a first one
 
 
 class Scheduler:
@@ -77,6 +94,11 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of arrival
         self._by_id: dict[str, Sequence] = {}
+        self._in_flight: deque[Step] = deque()  # handed out and not completed, oldest first
+        self._slots = list(range(limits.max_num_seqs - 1, -1, -1))  # free ones; a stack: 0 is handed out first
+        self._decoded: list[Sequence] = []  # the last step's sequences, where it only decoded
+        self._encoding: set[bytes] = set()  # images whose features may not be ready yet
+        self._awaiting_output = 0  # running sequences that do
         self._preemptions = 0
         self._prefix_queried = 0
         self._prefix_hits = 0
@@ -89,8 +111,14 @@ class Scheduler:
     def has_work(self) -> bool:
         return bool(self._by_id)
 
+    @property
+    def awaits_output(self) -> bool:
+        """A running sequence's next draw needs its whole output: complete what is in flight before `schedule`."""
+        return self._awaiting_output > 0
+
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence. Its length was checked by the front: prompt + 1 <= max_model_len."""
+        sequence.fit(self.limits.max_model_len)
         self._by_id[sequence.id] = sequence
         self.waiting.append(sequence)
 
@@ -101,59 +129,129 @@ class Scheduler:
             self._remove(sequence)
         return sequence
 
+    def encoded(self, keys: Iterable[bytes]) -> None:
+        """The features of these images are ready."""
+        self._encoding.difference_update(keys)
+
     # ---- one step ----------------------------------------------------------------------------------------------------
 
     def schedule(self) -> Step:
-        """Choose the next step and take the blocks for it. An empty step means that there is nothing to do."""
+        """Choose the next step and take the blocks for it; one earlier step at most may be in flight.
+
+        An empty step means that nothing can be done now. If one is in flight, completing it may change that.
+        """
         budget = _Budget(self.limits.max_num_batched_tokens, self.limits.max_encoder_tokens)
-        decodes_to_come = sum(1 for sequence in self.running if sequence.decoding)
-        preempted = False
-        position = 0
-        while position < len(self.running) and budget.tokens > 0:
-            sequence = self.running[position]
-            room = budget.tokens
-            if sequence.decoding:
+        budget.ahead = self.limits.encode_ahead
+        self._fill(budget)
+        if budget.held_back and not budget.chunks:
+            # Nobody decodes after all, so nothing is gained by waiting: the device has the features before the chunk.
+            budget.ahead = False
+            self._fill(budget)
+        return self._hand_out(budget)
+
+    def _fill(self, budget: _Budget) -> None:
+        chunks = budget.chunks
+        decodes_to_come = [sequence.todo for sequence in self.running].count(1)
+        budget.ahead = budget.ahead and decodes_to_come > 0
+        for sequence in self.running:  # NOTE: only its last may leave the list meanwhile
+            if budget.tokens <= 0:
+                break
+            start = sequence.computed
+            if start < sequence.hot_until:
+                chunks.append(Chunk(sequence, start, 1, True))
+                sequence.computed = start + 1
+                budget.tokens -= 1
                 decodes_to_come -= 1
+                continue
+            room = budget.tokens
+            if sequence.todo == 1:
+                decodes_to_come -= 1
+                if sequence.ending:
+                    continue
             else:  # NOTE: a long prefill leaves every later decode its one token
-                room = max(0, budget.tokens - decodes_to_come)
-            length = self._fit_images(sequence, min(sequence.known - sequence.computed, room), budget)
-            while length > 0 and not self._grow(sequence, sequence.computed + length):
+                room = max(0, room - decodes_to_come)
+            length = self._fit_images(sequence, min(sequence.todo, room), budget)
+            while length > 0 and not self._grow(sequence, start + length, budget):
                 newest = self.running[-1]
-                if newest.decoding and newest is not sequence:
+                if newest.todo == 1 and newest is not sequence:
                     decodes_to_come -= 1
                 self._preempt(newest)
-                preempted = True
+                budget.preempted = True
                 if newest is sequence:
                     length = 0
             if length > 0:
-                budget.spend(sequence, length)
-            if position < len(self.running) and self.running[position] is sequence:
-                position += 1
-        if not preempted:
+                self._spend(sequence, length, budget)
+        if not budget.preempted:
             self._admit_waiting(budget)
-        step = Step(tuple(budget.chunks), self._still_wanted(budget.encodings))
-        self._count(step)
+
+    def _spend(self, sequence: Sequence, length: int, budget: _Budget) -> None:
+        """Put the next `length` tokens of a sequence into the step."""
+        start = sequence.computed
+        samples = sequence.advance(length)
+        budget.tokens -= length
+        budget.chunks.append(Chunk(sequence, start, length, samples))
+        if length > 1 or not samples:
+            self._prefill_tokens += length
+            self._decode_tokens -= 1  # every chunk is counted as a decode in the end
+            budget.only_decodes = False
+        elif start < sequence.prompt_length:
+            budget.only_decodes = False
+        if samples:
+            room = len(sequence.blocks) * self.blocks.block_size
+            sequence.hot_until = min(room, sequence.prompt_length + sequence.most_output - 1)
+
+    def _hand_out(self, budget: _Budget) -> Step:
+        chunks = budget.chunks
+        decoded = [chunk.sequence for chunk in chunks] if chunks and budget.only_decodes else []
+        steady = bool(decoded) and decoded == self._decoded
+        self._decoded = decoded
+        encodings = self._still_wanted(budget.encodings) if budget.encodings else ()
+        step = Step(tuple(chunks), encodings, bool(decoded), steady, tuple(budget.grown))
+        if chunks or encodings:
+            self._in_flight.append(step)
+            self._steps += bool(chunks)
+            self._decode_tokens += len(chunks)
+            self._images_encoded += len(encodings)
         return step
 
-    def complete(self, step: Step, tokens: list[int]) -> list[Sampled]:
-        """Take a step's tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over."""
-        results = []
-        index = -1
+    def complete(self, step: Step, tokens: list[int]) -> Completed:
+        """Take a step's tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over.
+
+        Steps are completed in the order in which they were handed out.
+        """
+        if self._in_flight.popleft() is not step:
+            raise AssertionError("steps are completed in another order than they were handed out in")
+        size = self.blocks.block_size
+        sequences: list[Sequence] = []
+        taken: list[int] = []
+        rows: list[int] = []
+        ends: dict[int, FinishReason] = {}
+        row = -1
         for chunk in step.chunks:
-            index += chunk.samples
-            sequence = chunk.sequence
+            sequence, end, samples = chunk.sequence, chunk.start + chunk.length, chunk.samples
+            row += samples
             if sequence.removed:
                 continue
-            sequence.computed = chunk.start + chunk.length
-            self._publish(sequence)
-            self._unpin_computed(sequence)
-            if chunk.samples:
-                sequence.output.append(tokens[index])
-                finish = sequence.finish_reason(self.limits.max_model_len)
-                results.append(Sampled(index, sequence, tokens[index], finish))
-                if finish is not None:
-                    self._remove(sequence)
-        return results
+            # NOTE: not beyond the chunk: tokens after it may be in flight. And not where the sequence was preempted
+            # since: it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
+            if end <= sequence.computed:
+                if end >= (sequence.published + 1) * size:
+                    self._publish(sequence, end)
+                if chunk.start < sequence.prompt_length:
+                    self._unpin_computed(sequence, end)
+            if samples:
+                token = tokens[row]
+                output = sequence.output
+                output.append(token)
+                if token in sequence.end_tokens or len(output) >= sequence.most_output:
+                    finish = sequence.finish_reason()
+                    if finish is not None:
+                        ends[len(taken)] = finish
+                        self._remove(sequence)
+                sequences.append(sequence)
+                taken.append(token)
+                rows.append(row)
+        return Completed(sequences, taken, rows, ends, step.steady)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -178,18 +276,33 @@ class Scheduler:
         assert {*self.running, *self.waiting} == set(self._by_id.values()), "a sequence is in no queue"
         assert len(self.running) + len(self.waiting) == len(self._by_id), "a sequence is in two queues"
         assert len(self.running) <= self.limits.max_num_seqs, "more sequences run than may"
+        slots = self._slots + [sequence.slot for sequence in self.running]
+        assert sorted(slots) == list(range(self.limits.max_num_seqs)), "a slot is lost or owned twice"
+        assert len(self._in_flight) <= 2, "more steps are in flight than may"
+        drawing: dict[Sequence, int] = {}
+        for step in self._in_flight:
+            for chunk in step.chunks:
+                drawing[chunk.sequence] = drawing.get(chunk.sequence, 0) + chunk.samples
+        for sequence in self._by_id.values():
+            assert sequence.pending == drawing.get(sequence, 0), "pending tokens that no step draws"
+        size = self.blocks.block_size
         for sequence in self.running:
             assert 0 <= sequence.computed < sequence.known <= self.limits.max_model_len, "computed and known disagree"
-            assert len(sequence.blocks) * self.blocks.block_size >= sequence.computed, "computed tokens without blocks"
+            assert len(sequence.blocks) * size >= sequence.computed, "computed tokens without blocks"
+            assert sequence.hot_until <= len(sequence.blocks) * size, "decoding without blocks"
         for sequence in self.waiting:
             assert not sequence.blocks and sequence.computed == 0, "a waiting sequence holds blocks"
+            assert sequence.slot == -1 and sequence.hot_until == 0, "a waiting sequence has a slot"
+        waited = sum(sequence.awaits_output for sequence in self.running)
+        assert waited == self._awaiting_output, "sequences that await their output are miscounted"
 
     # ---- admission, preemption, ends ---------------------------------------------------------------------------------
 
     def _admit_waiting(self, budget: _Budget) -> None:
         while self.waiting and len(self.running) < self.limits.max_num_seqs and budget.tokens > 0:
             sequence = self.waiting[0]
-            if not self._admit(sequence, budget):
+            # What was preempted with a draw in flight waits for that token: its value is the host's to give this time.
+            if sequence.pending or not self._admit(sequence, budget):
                 break
             self.waiting.popleft()
 
@@ -199,34 +312,46 @@ class Scheduler:
         # A request's last token is never matched, so that at least one token is computed.
         matchable = (sequence.known - 1) // size
         matched = self.blocks.match(sequence.block_key, matchable)
-        if len(matched) < matchable and sequence.block_key(len(matched)) in budget.published_next:
-            return False  # this very step computes its next block for another: wait for it rather than compute it too
-        sequence.computed = len(matched) * size
-        wanted = min(sequence.known - sequence.computed, budget.tokens)
+        if len(matched) < matchable and self._is_coming(sequence.block_key(len(matched)), budget):
+            return False  # its next block is being computed for another: wait for it rather than compute it too
+        sequence.restart(len(matched) * size)
+        wanted = min(sequence.todo, budget.tokens)
         needed = _blocks_for(sequence.computed + wanted, size) - len(matched)
         # One block in reserve for each running sequence: admitting to the last block would preempt at once.
         if needed + len(self.running) > self.blocks.available - self.blocks.idle_among(matched):
-            sequence.computed = 0
+            sequence.restart(0)
             return False
+        encodings = len(budget.encodings)
         length = self._fit_images(sequence, wanted, budget)
-        if length == 0:
+        if length == 0 and encodings == len(budget.encodings):
             self._unpin_all(sequence)
-            sequence.computed = 0
+            sequence.restart(0)
             return False
         self.blocks.hold(matched)
         sequence.blocks = matched
         sequence.published = len(matched)
-        if not self._grow(sequence, sequence.computed + length):
+        sequence.slot = self._slots.pop()
+        self._awaiting_output += sequence.awaits_output
+        if not self._grow(sequence, sequence.computed + length, budget):
             raise AssertionError("admission counted blocks that are not there")
         if sequence.cached_tokens is None:
-            sequence.cached_tokens = min(sequence.computed, len(sequence.request.prompt))
+            sequence.cached_tokens = min(sequence.computed, sequence.prompt_length)
         self._prefix_queried += sequence.known
         self._prefix_hits += sequence.computed
         self.running.append(sequence)
-        budget.spend(sequence, length)
+        if length > 0:  # else the features of its first image are being encoded, and it goes on when they are there
+            self._spend(sequence, length, budget)
         return True
 
-    def _grow(self, sequence: Sequence, tokens: int) -> bool:
+    def _is_coming(self, key: bytes, budget: _Budget) -> bool:
+        """A step in flight, or the one that is being made, completes the block with this key."""
+        if budget.coming is None:
+            budget.coming = {key for step in self._in_flight for key in _completed_keys(step.chunks)}
+        budget.coming.update(_completed_keys(budget.chunks[budget.counted :]))
+        budget.counted = len(budget.chunks)
+        return key in budget.coming
+
+    def _grow(self, sequence: Sequence, tokens: int, budget: _Budget) -> bool:
         """Make the block table long enough for `tokens`. False (and nothing changed) if blocks run out."""
         missing = _blocks_for(tokens, self.blocks.block_size) - len(sequence.blocks)
         if missing > 0:
@@ -234,10 +359,14 @@ class Scheduler:
             if taken is None:
                 return False
             sequence.blocks.extend(taken)
+            budget.grown.append(sequence)
         return True
 
     def _preempt(self, sequence: Sequence) -> None:
-        self.running.remove(sequence)
+        """NOTE: what a step in flight draws for it is valid, and is taken; `computed` is not what it computed any more.
+
+        It cannot be one that has a chunk in the step that is being made: those are older.
+        """
         self._release(sequence)
         self.waiting.appendleft(sequence)
         self._preemptions += 1
@@ -245,63 +374,67 @@ class Scheduler:
     def _remove(self, sequence: Sequence) -> None:
         sequence.removed = True
         del self._by_id[sequence.id]
-        if sequence in self.running:
-            self.running.remove(sequence)
+        if sequence.slot >= 0:
             self._release(sequence)
         else:
             self.waiting.remove(sequence)
 
     def _release(self, sequence: Sequence) -> None:
-        """Give back blocks and pins; what is published stays findable."""
+        """Take a sequence out of those running: its slot, blocks and pins. What is published stays findable."""
+        self.running.remove(sequence)
+        self._slots.append(sequence.slot)
+        self._awaiting_output -= sequence.awaits_output
         self.blocks.release(sequence.blocks)
+        sequence.slot = -1
         sequence.blocks = []
         sequence.published = 0
-        sequence.computed = 0
+        sequence.restart(0)
         self._unpin_all(sequence)
 
-    def _publish(self, sequence: Sequence) -> None:
-        for index in range(sequence.published, sequence.computed // self.blocks.block_size):
+    def _publish(self, sequence: Sequence, computed: int) -> None:
+        for index in range(sequence.published, computed // self.blocks.block_size):
             self.blocks.publish(sequence.blocks[index], sequence.block_key(index))
             sequence.published = index + 1
 
     # ---- images ------------------------------------------------------------------------------------------------------
 
     def _fit_images(self, sequence: Sequence, length: int, budget: _Budget) -> int:
-        """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step."""
+        """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step.
+
+        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same.
+        """
         start = sequence.computed
+        if start >= sequence.prompt_length:
+            return length
+        fitting = length
         for index in sequence.images_between(start, start + length):
             image = sequence.request.images[index]
             if image.key in self.encoder:
                 self.encoder.pin(image.key, sequence.id)
             elif budget.may_encode(image.tokens) and self.encoder.reserve(image.key, image.tokens, sequence.id):
                 budget.encode(sequence, index)
+                if self.limits.encode_ahead:
+                    self._encoding.add(image.key)
             else:
-                return max(0, image.start - start)
-        return length
+                return min(fitting, max(0, image.start - start))
+            if budget.ahead and image.key in self._encoding:
+                budget.held_back = True
+                fitting = min(fitting, max(0, image.start - start))
+        return fitting
 
     def _still_wanted(self, encodings: list[Encoding]) -> tuple[Encoding, ...]:
         """One encoding per key that is still reserved: a sequence preempted in this step may have lost its place."""
         by_key = {encoding.sequence.request.images[encoding.image].key: encoding for encoding in encodings}
         return tuple(encoding for key, encoding in by_key.items() if key in self.encoder)
 
-    def _unpin_computed(self, sequence: Sequence) -> None:
+    def _unpin_computed(self, sequence: Sequence, computed: int) -> None:
         for image in sequence.request.images:
-            if image_end(image) <= sequence.computed:
+            if image_end(image) <= computed:
                 self.encoder.unpin(image.key, sequence.id)
 
     def _unpin_all(self, sequence: Sequence) -> None:
         for image in sequence.request.images:
             self.encoder.unpin(image.key, sequence.id)
-
-    def _count(self, step: Step) -> None:
-        if step.chunks:
-            self._steps += 1
-        for chunk in step.chunks:
-            if chunk.length == 1 and chunk.samples:
-                self._decode_tokens += 1
-            else:
-                self._prefill_tokens += chunk.length
-        self._images_encoded += len(step.encodings)
 
 
 class _Budget:
@@ -312,14 +445,13 @@ class _Budget:
         self.encoder_tokens = encoder_tokens
         self.chunks: list[Chunk] = []
         self.encodings: list[Encoding] = []
-        self.published_next: set[bytes] = set()  # keys of the blocks that this step completes
-
-    def spend(self, sequence: Sequence, length: int) -> None:
-        self.tokens -= length
-        end = sequence.computed + length
-        self.chunks.append(Chunk(sequence, sequence.computed, length, samples=end == sequence.known))
-        for index in range(sequence.computed // sequence.block_size, end // sequence.block_size):
-            self.published_next.add(sequence.block_key(index))
+        self.grown: list[Sequence] = []
+        self.only_decodes = True
+        self.preempted = False
+        self.ahead = False  # chunks wait for features that are not ready
+        self.held_back = False  # one does
+        self.coming: set[bytes] | None = None  # keys of the blocks that this step, and those in flight, complete
+        self.counted = 0  # chunks of this step that `coming` knows of
 
     def may_encode(self, tokens: int) -> bool:
         """An image larger than the whole budget is encoded all the same, as the only one of its step."""
@@ -328,6 +460,16 @@ class _Budget:
     def encode(self, sequence: Sequence, image: int) -> None:
         self.encoder_tokens -= sequence.request.images[image].tokens
         self.encodings.append(Encoding(sequence, image))
+
+
+def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:
+    """Keys of the blocks that these chunks complete; not of those with tokens whose values are not known yet."""
+    for chunk in chunks:
+        sequence = chunk.sequence
+        size = sequence.block_size
+        end = min(chunk.start + chunk.length, sequence.prompt_length + len(sequence.output))
+        for index in range(chunk.start // size, end // size):
+            yield sequence.block_key(index)
 
 
 def _blocks_for(tokens: int, block_size: int) -> int:

@@ -4,59 +4,96 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from upright.messages import Image, Request
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from upright.messages import FinishReason, Image, Request
 
 KEY_BYTES = 16
 
 
 @dataclass(eq=False)
 class Sequence:
-    """`computed` tokens of `known` are in the cache, or will be after the steps handed out; the rest is work.
+    """Prompt and output, of which `computed` tokens are in the KV cache or will be after the steps handed out.
 
-    `known` counts the `pending` tokens, which steps in flight draw: they have a place, but only the device knows their
-    values yet. NOTE: 0 <= computed < known while it runs. What the scheduler asks for in every step is a plain
-    attribute here, kept up by it: a property costs several times as much, and there are hundreds of sequences.
+    `todo` more are known and still to be computed; `pending` of those known were drawn by steps in flight: they have
+    their place, but only the device has their values. NOTE: while a sequence decodes, `todo` stays 1 and `computed` is
+    all that a step changes before its token is there. With hundreds of sequences that is what a step costs.
     """
 
     request: Request
     block_size: int
-    pixels: tuple[Tensor, ...] = ()  # resized images, uint8 [height, width, 3], in the order of `request.images`
-    output: list[int] = field(default_factory=list)
-    pending: int = 0  # draws handed out whose tokens have not come back
+    awaits_output: bool = False  # its draws need every token before them on the host; the runner knows
+    output: list[int] = field(init=False)
     computed: int = 0
+    todo: int = field(init=False)
+    hot_until: int = 0  # a next token below this is plain decoding: output, with room for it, and a draw to come
     blocks: list[int] = field(default_factory=list)  # the block table
-    room: int = 0  # tokens that `blocks` hold
     published: int = 0  # leading blocks that are in the cache under their key
     slot: int = -1  # its place among the running sequences, in [0, max_num_seqs); -1 while it does not run
     cached_tokens: int | None = None  # prompt tokens that the first admission found in the cache
-    awaits_output: bool = False  # a draw needs every token before it on the host; the runner knows
     removed: bool = False  # finished or aborted: the scheduler has forgotten it
     _keys: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         request = self.request
-        self.id: str = request.id
-        self.prompt_length: int = len(request.prompt)
+        self.id = request.id
         self.output = list(request.output)
-        self.known: int = self.prompt_length + len(self.output)  # tokens of prompt and output, and those pending
-        self.ends: frozenset[int] = frozenset(request.params.end_token_ids)
+        self.prompt_length = len(request.prompt)
+        self.todo = self.prompt_length + len(self.output)
+        self.most_output = request.params.max_tokens
+        self.end_tokens = frozenset(request.params.end_token_ids)
+
+    @property
+    def known(self) -> int:
+        """Tokens of prompt and output, with those that are pending."""
+        return self.computed + self.todo
 
     @property
     def drawn(self) -> int:
-        """Output tokens, counting those pending: the position of the next draw."""
-        return self.known - self.prompt_length
+        """Output tokens, with those that are pending: the position of the next draw."""
+        return self.computed + self.todo - self.prompt_length
+
+    @property
+    def pending(self) -> int:
+        """Tokens that steps in flight draw."""
+        return self.drawn - len(self.output)
 
     @property
     def decoding(self) -> bool:
         """One token is left to compute: the next step samples, and costs one token of the budget."""
-        return self.known - self.computed == 1
+        return self.todo == 1
+
+    @property
+    def ending(self) -> bool:
+        """Once what is pending is there, it has as many tokens as it may: nothing more is to be drawn."""
+        return self.drawn >= self.most_output and self.pending > 0
+
+    def fit(self, max_model_len: int) -> None:
+        """End with as many tokens as the engine can hold, at the latest."""
+        self.most_output = min(self.most_output, max_model_len - self.prompt_length)
+
+    def restart(self, computed: int) -> None:
+        """The cache holds `computed` of the known tokens, and no step in flight will add to them."""
+        self.todo = self.known - computed
+        self.computed = computed
+        self.hot_until = 0
+
+    def advance(self, length: int) -> bool:
+        """A step computes the next `length` tokens. True if these are all, so that it draws one more."""
+        self.computed += length
+        self.todo -= length
+        draws = self.todo == 0
+        if draws:
+            self.todo = 1
+        return draws
+
+    def finish_reason(self) -> FinishReason | None:
+        """Why the sequence ends with its newest output token, or None if it goes on."""
+        output = self.output
+        if output[-1] in self.end_tokens and len(output) > self.request.params.min_tokens:
+            return "stop"
+        return "length" if len(output) >= self.most_output else None
 
     def tokens(self, start: int, stop: int) -> list[int]:
         """Token ids [start, stop) of prompt and output; only for tokens whose values have come back."""

@@ -20,16 +20,23 @@ class StepWork:
         # A query times a key, and a weight times a value, make 4 for each value of a head.
         self._half_pair = 2 * decoder.heads * decoder.head_size * decoder.layers
         self._row = 2 * decoder.hidden_size * decoder.vocab_size
+        self._last = 0  # FLOP of the last step
 
     def of(self, step: Step) -> int:
-        """FLOP of the step: its images through the tower, its tokens through the decoder, its rows to logits."""
+        """FLOP of the step: its images through the tower, its tokens through the decoder, its rows to logits.
+
+        Steps come in the order in which they are handed out.
+        """
+        if step.steady and not step.encodings:
+            self._last += 2 * len(step.chunks) * self._half_pair  # each token sees one more
+            return self._last
         tokens = half_pairs = rows = 0
         for chunk in step.chunks:
             length = chunk.length
             tokens += length
             half_pairs += length * (2 * chunk.start + length + 1)
             rows += chunk.samples
-        flop = tokens * self._token + half_pairs * self._half_pair + rows * self._row
+        flop = self._last = tokens * self._token + half_pairs * self._half_pair + rows * self._row
         if self._vision is not None:
             for encoding in step.encodings:
                 image = encoding.sequence.request.images[encoding.image]
