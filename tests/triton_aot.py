@@ -33,7 +33,7 @@ class Launch:
 
         signature, constants, attributes = {}, {}, {}
         for index, parameter in enumerate(self.kernel.params):
-            value = self.arguments[parameter.name] if parameter.name in self.arguments else parameter.default
+            value = self.arguments.get(parameter.name, parameter.default)
             if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
                 signature[parameter.name], constants[parameter.name] = "constexpr", value
                 continue

@@ -34,7 +34,7 @@ def make_decoder(heads: int, kv_heads: int, head_size: int, hidden: int, mlp: in
         vocab_size=97, rms_norm_eps=1e-6, rope=RopeConfig("default", 1e4), qkv_bias=biased, output_bias=biased,
         mlp_bias=biased, tied_embeddings=False, max_position=4096,
     )  # fmt: skip
-    decoder = Decoder(config, torch.float32, CPU, REFERENCE)
+    decoder = Decoder(config, torch.float32, CPU, REFERENCE, REFERENCE)
     generator = torch.Generator().manual_seed(heads * head_size + hidden)
     for part in decoder.parameters().values():
         part.normal_(0, 0.3, generator=generator)
@@ -100,7 +100,7 @@ def test_what_it_cannot_serve_is_declined_with_the_reason():
     many = make_decoder(17, 1, 8, 16, 24, False)
     with pytest.raises(NativeUnavailable, match="17 query heads"):
         many.use_native()
-    half = Decoder(many.config, torch.bfloat16, CPU, REFERENCE)
+    half = Decoder(many.config, torch.bfloat16, CPU, REFERENCE, REFERENCE)
     with pytest.raises(NativeUnavailable, match="float32 only, not bfloat16"):
         half.use_native()
 

@@ -1,4 +1,4 @@
-"""The decoder's kernels compile for the GPUs that they are meant for, as they are launched for the models that count."""
+"""The decoder's kernels compile for the GPUs that they are meant for, as the models that count launch them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_layers(capability, shape, rows):
             arguments = (residual, empty(rows, hidden), empty(hidden), 1e-6, factor, flag)
             check(launches_of(lambda arguments=arguments: add_rms_norm(*arguments)), capability)
             check(launches_of(lambda factor=factor: silu_gate(empty(rows, 2 * mlp), factor)), capability)
-        check(launches_of(lambda: rms_norm(residual, empty(hidden), 1e-6)), capability)
+        check(launches_of(lambda x=residual: rms_norm(x, empty(hidden), 1e-6)), capability)
         for bias in (None, empty(count * size)):
             arguments = (
                 empty(rows, count, size), bias, turn, empty(9, 16, 2, kv_heads, size), empty(rows, dtype=torch.int64),
@@ -74,9 +74,10 @@ def test_what_a_step_does_once(capability):
     def integers(*shape, dtype=torch.int32):
         return torch.zeros(*shape, dtype=dtype)
 
+    positions, turns = integers(3, 5, dtype=torch.int64), torch.ones(64)
     for axes in (None, integers(64, dtype=torch.int64)):
-        positions = integers(3, 5, dtype=torch.int64)
-        check(launches_of(lambda axes=axes: rotation_of_positions(positions, torch.ones(64), axes, torch.float16)), 90)
+        launches = launches_of(lambda axes=axes: rotation_of_positions(positions, turns, axes, torch.float16))
+        check(launches, capability)
     arguments = (integers(8), integers(8), integers(256, dtype=torch.int64), integers(256, 2048), integers(256), 16)
     check(launches_of(lambda: prepare_decode(*arguments)), capability)
     check(launches_of(lambda: apply_table_updates(integers(256, 2048), integers(64, 3))), capability)

@@ -29,7 +29,7 @@ def logits(model: Model, ids: torch.Tensor, positions: torch.Tensor) -> torch.Te
         batch = make_batch([[7, 2, 0, 5, 8, 1]], [end - start], [end], 5, device)
         hidden = model.decoder.embed(ids[start:end].to(device))
         states.append(model.decoder.forward(hidden, positions[:, start:end].to(device), kv, batch))
-    return model.decoder.logits(torch.cat(states)).cpu()
+    return model.decoder.logits(torch.cat(states)).cpu().float()
 
 
 @pytest.mark.parametrize("kind", sorted(TOWERS))

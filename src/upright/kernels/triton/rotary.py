@@ -85,6 +85,7 @@ def _rotate(
     BLOCK: tl.constexpr, BIASED: tl.constexpr, STORED: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
+    slot = tl.load(slots + token).to(tl.int64) if STORED else token  # asked for first, needed last
     pair = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     head, lane = pair // HALF, pair % HALF
     inside = pair < COUNT * HALF
@@ -103,7 +104,6 @@ def _rotate(
     second = (y * c + x * s).to(heads.dtype.element_ty)
     if STORED:
         back = inside & (head < QUERIES)
-        slot = tl.load(slots + token).to(tl.int64)
         kept = inside & (head >= QUERIES) & (slot >= 0)
         target = cache + slot * ((COUNT - QUERIES) * 2 * HALF) + (offset - QUERIES * 2 * HALF)
         tl.store(target, first.to(cache.dtype.element_ty), mask=kept)
