@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import zmq.asyncio
+import zmq
 
 from upright.cli import main, serve
 from upright.messages import (
@@ -48,7 +48,7 @@ class BareService:
         self._options = options
         self._log_level = log_level
         self._on_loading = on_loading
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         self._engine: EngineProcess | None = None
         self._entries: dict[str, Entry] = {}
         self._settled = asyncio.Event()

@@ -1,23 +1,34 @@
 #!/usr/bin/env python3
-"""What the front itself costs: processor time per request and per streamed token, with an engine that computes nothing.
+"""What the front costs, and how much it carries, with an engine that computes nothing.
 
-Usage: front_cost.py [--model DIRECTORY] [--requests 400] [--streams 32] [--tokens 256] [--json FILE]
+Usage: front_cost.py [--model DIRECTORY] [--streams 256] [--tokens 256] [--step 2.0] [--rounds 3] [--json FILE]
 
-The real application with its routes, template, tokenizer, journal and detokeniser runs in a process of its own under
-uvicorn, behind a scripted engine; a client in this process loads it over loopback. Measured is the processor time of
-the front's process (user and system), so a busy machine hardly disturbs it. Not included: the socket to the engine.
+`upright serve` itself runs, with journal, keeper and socket; in the engine's place pretend_engine.py sends a token for
+each running request every `--step` milliseconds. A client in this process loads it over loopback. Measured is the
+processor time of the thread in which the front does everything (its event loop), because that is what ends first; it
+is exact to the nanosecond and hardly disturbed by a busy machine. "carries at most" is what one such thread could do
+at that cost; "share" is how much of the time it was busy during that load. Costs are medians of `--rounds`.
+
+With a model without a vision tower, the rows with images are left out. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import io
 import json
+import os
 import platform
 import random
 import socket
+import statistics
+import string
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,203 +36,228 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-STEP_SECONDS = 0.02  # of the scripted engine: slow enough for every token to be an event of its own
+SIZES = {"crop": (560, 280), "page": (1036, 1036)}
+START_LIMIT = 60.0  # seconds
 WORDS = "river stone mill barrel winter mountain teacher water glass student mirror planet engine bridge".split()  # noqa: SIM905
 
 
-# ---- the front, in the child process ---------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Spent:
+    """One load as the front felt it."""
 
+    loop: float  # seconds of processor time of the event loop's thread
+    wall: float  # seconds
+    events: int  # pieces of text that came back
+    first: float  # seconds to the first token, median; 0 where nothing is streamed
+    between: float  # seconds between two events of one stream, median
 
-def serve(model: str, port: int) -> None:
-    import uvicorn
-
-    from upright.api.app import create_app
-    from upright.chat.context import ChatContext
-    from upright.config import ServeConfig
-    from upright.models.model_config import read_model_config
-
-    directory = Path(model)
-    context = ChatContext.load(directory, read_model_config(directory), ServeConfig(model=model), 4096)
-    app = create_app(scripted_engine(), context)
-    uvicorn.run(app, host="127.0.0.1", port=port, http="httptools", loop="uvloop", ws="none", log_level="warning")
-
-
-def scripted_engine() -> Any:
-    """An `EngineService` that gives every running request one token a step, all in one go as a real engine does.
-
-    A request for one token is answered at once.
-    """
-    from upright.messages import EngineStats, Ready, Request, SequenceOutput
-    from upright.supervise.journal import Entry, Journal
-
-    class ScriptedEngine:
-        state = "ready"
-        ready: Ready | None = None
-        stats: EngineStats | None = None
-        retry_after = 1
-
-        def __init__(self) -> None:
-            self.journal = Journal()
-            self.stepping: asyncio.Task[None] | None = None
-
-        def admit(self, sequences: int) -> None:
-            pass
-
-        def submit(self, request: Request) -> Entry:
-            entry = self.journal.open(request)
-            loop = asyncio.get_running_loop()
-            if request.params.max_tokens == 1:
-                loop.call_soon(self.advance, entry, loop.time())
-            elif self.stepping is None or self.stepping.done():
-                self.stepping = loop.create_task(self.steps())
-            return entry
-
-        def release(self, request_id: str) -> None:
-            self.journal.close(request_id)
-
-        async def steps(self) -> None:
-            loop = asyncio.get_running_loop()
-            while len(self.journal):
-                await asyncio.sleep(STEP_SECONDS)
-                for entry in self.journal:
-                    if not entry.done:
-                        self.advance(entry, loop.time())
-
-        def advance(self, entry: Entry, now: float) -> None:
-            count = len(entry.output)
-            finish = "length" if count + 1 == entry.request.params.max_tokens else None
-            token = 1000 + (count * 7919) % 20000  # varied pieces of text
-            update = SequenceOutput(id=entry.request.id, tokens=[token], finish=finish, cached_tokens=0)  # type: ignore[arg-type]
-            entry.append(update, now)
-
-    return ScriptedEngine()
-
-
-# ---- the client, in this process -------------------------------------------------------------------------------------
+    @property
+    def share(self) -> float:
+        return self.loop / self.wall
 
 
 @dataclass(frozen=True)
 class Row:
-    """Milliseconds of the front's processor time."""
-
     what: str
-    milliseconds: float
+    seconds: float  # of the loop's processor time for one `unit`
     unit: str
+    note: str = ""
 
 
-class Load:
-    def __init__(self, url: str, front: psutil.Process) -> None:
-        self.url = url
+class Front:
+    """`upright serve` with a pretended engine, in a process of its own."""
+
+    def __init__(self, model: Path, step: float, rows: int) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.state = tempfile.TemporaryDirectory(prefix="front-cost-")
+        command = [sys.executable, str(Path(__file__).with_name("pretend_front.py")), "serve", str(model)]
+        command += ["--port", str(port), "--no-standby", "--device", "cpu", "--load-format", "dummy", "--log-level"]
+        command += ["warning", "--max-num-seqs", str(rows), "--max-model-len", "4096", "--state-dir", self.state.name]
+        environment = os.environ | {"PRETEND_STEP": str(step), "PRETEND_ROWS": str(rows), "HF_HUB_OFFLINE": "1"}
+        self.process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+    def loop_seconds(self) -> float:
+        """Processor time of the main thread, where the event loop runs."""
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+    async def wait(self) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        async with aiohttp.ClientSession() as session:
+            while self.process.poll() is None and time.monotonic() < deadline:
+                try:
+                    async with session.get(self.url + "/health") as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.05)
+        raise SystemExit("the front did not start to serve; try `bench/pretend_front.py serve MODEL` to see why")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self.state.cleanup()
+
+
+class Client:
+    def __init__(self, front: Front, session: aiohttp.ClientSession, model: str) -> None:
         self.front = front
+        self.session = session
+        self.model = model
+        self.number = 0
 
-    async def __aenter__(self) -> Load:
-        self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.session.close()
-
-    async def chat(self, words: int, tokens: int, stream: bool) -> int:
-        """One request; the number of events with text that came back (1 when not streamed)."""
-        text = " ".join(random.choices(WORDS, k=words))
-        message = [{"role": "user", "content": text}]
-        body = {"messages": message, "max_tokens": tokens, "stream": stream, "temperature": 0, "ignore_eos": True}
-        async with self.session.post(self.url + "/v1/chat/completions", json=body | {"model": self.model}) as response:
+    async def chat(self, tokens: int, stream: bool, words: int = 20, image: str | None = None) -> list[float]:
+        """One request; seconds from sending to each event with text (empty when not streamed)."""
+        self.number += 1
+        content: list[dict[str, Any]] = [
+            {"type": "text", "text": f"{self.number} {' '.join(random.choices(WORDS, k=words))}"}
+        ]
+        if image is not None:
+            content.insert(0, {"type": "image_url", "image_url": {"url": image}})
+        body = {"model": self.model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens,
+                "temperature": 0, "ignore_eos": True, "stream": stream}  # fmt: skip
+        if stream:
+            body["stream_options"] = {"include_usage": True}
+        began = time.perf_counter()
+        async with self.session.post(self.front.url + "/v1/chat/completions", json=body) as response:
             response.raise_for_status()
             if not stream:
                 assert (await response.json())["usage"]["completion_tokens"] == tokens
-                return 1
-            return sum([line.startswith(b'data: {"') async for line in response.content])
+                return []
+            times, counted, line = [], 0, b""
+            async for line in response.content:
+                if line.startswith(b"data: {"):
+                    times.append(time.perf_counter() - began)
+                    if b'"usage":{' in line:
+                        counted = json.loads(line[6:])["usage"]["completion_tokens"]
+            assert counted == tokens, f"{counted} of {tokens} tokens came back"
+            return times[:-1]
 
-    async def spent(self, work: Callable[[], Awaitable[int]], times: int, at_once: int) -> tuple[float, int]:
-        """Milliseconds of the front's processor time over all requests, and their events."""
+    async def load(self, times: int, at_once: int, work: Callable[[], Awaitable[list[float]]]) -> Spent:
         todo = iter(range(times))
-        before = self.front.cpu_times()
+        arrivals: list[list[float]] = []
 
-        async def worker() -> int:
-            return sum([await work() for _ in todo])
+        async def worker() -> None:
+            for _ in todo:
+                arrivals.append(await work())
 
-        events = sum(await asyncio.gather(*(worker() for _ in range(at_once))))
-        after = self.front.cpu_times()
-        return 1000 * (after.user + after.system - before.user - before.system), events
-
-    async def rows(self, requests: int, streams: int, tokens: int) -> list[Row]:
-        async with self.session.get(self.url + "/v1/models") as response:
-            self.model = (await response.json())["data"][0]["id"]
-        await self.spent(lambda: self.chat(20, 1, stream=False), 50, 8)  # warm up
-        await self.spent(lambda: self.chat(20, 8, stream=True), 8, 8)
-        rows = []
-        for words in (20, 800):
-            milliseconds, _ = await self.spent(lambda words=words: self.chat(words, 1, stream=False), requests, 8)  # type: ignore[misc]
-            rows.append(
-                Row(f"a chat request of {words} words, one token of answer", milliseconds / requests, "request")
-            )
-        opening, few = await self.spent(lambda: self.chat(20, 2, stream=True), streams, streams)
-        streamed, many = await self.spent(lambda: self.chat(20, tokens + 2, stream=True), streams, streams)
-        rows.append(Row(f"opening and ending a stream, {streams} at once", opening / streams, "stream"))
-        rows.append(Row(f"a streamed token, {streams} streams at once", (streamed - opening) / (many - few), "token"))
-        merged = streams * tokens / (many - few)
-        if merged > 1.02:
-            print(f"note: {merged:.2f} tokens an event; the front fell behind the engine's steps", file=sys.stderr)
-        once, _ = await self.spent(lambda: self.chat(20, 2, stream=False), streams, streams)
-        whole, _ = await self.spent(lambda: self.chat(20, tokens + 2, stream=False), streams, streams)
-        rows.append(Row("a token that is not streamed", (whole - once) / (streams * tokens), "token"))
-        return rows
+        before, began = self.front.loop_seconds(), time.perf_counter()
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+        wall, after = time.perf_counter() - began, self.front.loop_seconds()
+        streamed = [one for one in arrivals if one]
+        gaps = [b - a for one in streamed for a, b in zip(one, one[1:], strict=False)]
+        return Spent(
+            after - before,
+            wall,
+            sum(map(len, streamed)),
+            statistics.median(one[0] for one in streamed) if streamed else 0.0,
+            statistics.median(gaps) if gaps else 0.0,
+        )
 
 
-async def wait_for(url: str, child: subprocess.Popen[bytes]) -> None:
-    async with aiohttp.ClientSession() as session:
-        while child.poll() is None:
-            try:
-                async with session.get(url + "/live") as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientError:
-                await asyncio.sleep(0.05)
-    raise SystemExit("the front ended before it served; its message is above")
+def picture(kind: str, rng: random.Random) -> str:
+    """A PNG of rendered words as a data: URL."""
+    from PIL import Image, ImageDraw
+
+    width, height = SIZES[kind]
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    for y in range(20, height - 20, 18):
+        words = ("".join(rng.choices(string.ascii_lowercase, k=rng.randint(2, 9))) for _ in range(width // 60))
+        draw.text((20, y), " ".join(words), fill="black")
+    png = io.BytesIO()
+    image.save(png, "PNG")
+    return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+
+
+async def one_round(client: Client, streams: int, tokens: int, requests: int, vision: bool) -> list[Row]:
+    rows = []
+
+    def chat(tokens: int, stream: bool, **options: Any) -> Callable[[], Awaitable[list[float]]]:
+        return lambda: client.chat(tokens, stream, **options)
+
+    spent = await client.load(requests, 8, chat(1, False))
+    rows.append(Row("a chat request of 20 words, one token", spent.loop / requests, "request"))
+    spent = await client.load(requests, 8, chat(1, False, words=800))
+    rows.append(Row("a chat request of 800 words, one token", spent.loop / requests, "request"))
+    if vision:
+        for kind in SIZES:
+            rng = random.Random(1)
+            images = [picture(kind, rng) for _ in range(8)]
+            size = statistics.mean(map(len, images)) / 1000
+            spent = await client.load(requests, 8, lambda: client.chat(1, False, image=random.choice(images)))  # noqa: B023
+            rows.append(Row(f"a chat request with a {kind} of {size:.0f} kB", spent.loop / requests, "request"))
+    few = await client.load(streams, streams, chat(2, True))
+    rows.append(Row(f"opening and ending a stream, {streams} at once", few.loop / streams, "stream"))
+    many = await client.load(streams, streams, chat(tokens + 2, True))
+    note = f"{streams * (tokens + 2) / many.wall:,.0f} tokens/s in all, {streams * tokens / (many.events - few.events):.1f} "
+    note += f"tokens an event, one every {1000 * many.between:.1f} ms, share {many.share:.2f}"
+    rows.append(
+        Row(f"a streamed token, {streams} streams at once", (many.loop - few.loop) / (streams * tokens), "token", note)
+    )
+    once = await client.load(streams, streams, chat(2, False))
+    whole = await client.load(streams, streams, chat(tokens + 2, False))
+    note = f"{streams * (tokens + 2) / whole.wall:,.0f} tokens/s in all, share {whole.share:.2f}"
+    rows.append(
+        Row(
+            f"a token that is not streamed, {streams} at once",
+            (whole.loop - once.loop) / (streams * tokens),
+            "token",
+            note,
+        )
+    )
+    alone = await client.load(4, 1, chat(tokens + 2, True))
+    note = f"first token after {1000 * alone.first:.1f} ms, then one every {1000 * alone.between:.2f} ms, "
+    note += f"{4 * (tokens + 2) / alone.events:.2f} tokens an event"
+    rows.append(Row("a streamed token, one stream alone", alone.loop / (4 * (tokens + 2)), "token", note))
+    return rows
 
 
 async def measure(options: argparse.Namespace) -> list[Row]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, __file__, "--serve", str(port), "--model", str(options.model)]
-    child = subprocess.Popen(command)  # noqa: ASYNC220 - nothing else runs yet
+    front = Front(options.model, options.step / 1000, options.streams)
     try:
-        url = f"http://127.0.0.1:{port}"
-        await wait_for(url, child)
-        async with Load(url, psutil.Process(child.pid)) as load:
-            return await load.rows(options.requests, options.streams, options.tokens)
+        await front.wait()
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(600)) as session:
+            async with session.get(front.url + "/v1/models") as response:
+                model = (await response.json())["data"][0]["id"]
+            client = Client(front, session, model)
+            vision = "vision_config" in json.loads((options.model / "config.json").read_text())
+            await client.load(options.streams, options.streams, lambda: client.chat(8, True))  # warm up
+            rounds = []
+            for _ in range(options.rounds):
+                rounds.append(await one_round(client, options.streams, options.tokens, options.requests, vision))
     finally:
-        child.terminate()
-        child.wait()
+        front.stop()
+    # Of each row the round with the median cost, whose note then belongs to it.
+    return [sorted(same, key=lambda row: row.seconds)[len(same) // 2] for same in zip(*rounds, strict=True)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2")
-    parser.add_argument("--requests", type=int, default=400)
-    parser.add_argument("--streams", type=int, default=32)
-    parser.add_argument("--tokens", type=int, default=256)
+    parser.add_argument("--requests", type=int, default=200, help="of each kind")
+    parser.add_argument("--streams", type=int, default=256, help="at once")
+    parser.add_argument("--tokens", type=int, default=256, help="of each stream")
+    parser.add_argument("--step", type=float, default=2.0, help="milliseconds between two tokens of a request")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the figures")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.serve:
-        serve(str(options.model), options.serve)
-        return
     rows = asyncio.run(measure(options))
     date = datetime.now().astimezone().isoformat(timespec="seconds")
     if options.json:
-        report = {"date": date, "milliseconds": {row.what: row.milliseconds for row in rows}}
+        report = {"date": date, "microseconds": {row.what: 1e6 * row.seconds for row in rows}}
         options.json.write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{date}, Python {platform.python_version()}")
-    print("| the front's own cost | processor time | at most, on one core |\n|---|---|---|")
+    print(f"{date}, Python {platform.python_version()}, {os.cpu_count()} cores, a step every {options.step:g} ms")
+    print("| the front's own cost | loop's processor time | carries at most | |\n|---|---|---|---|")
     for row in rows:
-        rate = f"{1000 / row.milliseconds:,.0f} {row.unit}s/s" if row.milliseconds > 0 else "too little to measure"
-        print(f"| {row.what} | {row.milliseconds:.3f} ms | {rate} |")
+        print(f"| {row.what} | {1e6 * row.seconds:.1f} µs | {1 / row.seconds:,.0f} {row.unit}s/s | {row.note} |")
 
 
 if __name__ == "__main__":

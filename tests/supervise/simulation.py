@@ -14,7 +14,7 @@ from typing import Any
 
 from model_engine import Build, Clock, ModelEngine, Poison, answer_to
 
-from upright.messages import Abort, Image, Request, SamplingParams, SequenceOutput, Submit
+from upright.messages import Abort, Image, PlainTokens, Request, SamplingParams, SequenceOutput, Submit
 from upright.supervise import policy
 from upright.supervise.incidents.autopsy import in_step
 from upright.supervise.inquiry import Accused
@@ -474,7 +474,7 @@ class Simulation:
         ]
         lengths = [len(entry.output) for entry in entries]
         try:
-            self.keeper.take(outputs, self.clock.now)
+            self.keeper.take(*told_shortly(outputs, self.clock.now))
         except LostContact as error:
             assert engine.lost_messages, f"contact was lost, and no message was: {error}"
             self.seen["lost contact"] += 1
@@ -774,6 +774,15 @@ class Simulation:
                 assert self.deaths <= max(3, bound), f"{self.deaths} deaths for {culprits} of {count}"
         if plan.kind == "every rung sick" and plan.sickness != "step":
             assert self.failed or not self.clients or self.deaths == 0 or self.seen["lost: EngineGone"] == 0
+
+
+def told_shortly(outputs: list[SequenceOutput], now: float) -> tuple[list[SequenceOutput], float, PlainTokens | None]:
+    """What `Keeper.take` is given: as an engine would send it, bare tokens in the short form."""
+    bare = [one for one in outputs if len(one.tokens) == 1 and one.at and one.finish is None]
+    if not bare:
+        return outputs, now, None
+    columns = zip(*((one.id, one.at, one.attempt, one.tokens[0]) for one in bare), strict=True)
+    return [one for one in outputs if one not in bare], now, PlainTokens(*map(list, columns))
 
 
 def run_schedule(seed: int, keep_all: bool = False) -> Outcome:

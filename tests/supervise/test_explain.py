@@ -230,7 +230,7 @@ def test_gpu_memory_names_the_amount_the_fragments_and_the_options() -> None:
     assert "expandable_segments" in advice
     assert "--max-num-batched-tokens 4096 (now 8192)" in advice
     assert "--max-pixels 1000000 (now 2000000)" in advice
-    assert "what is left of 90% of the GPU" in advice
+    assert "--gpu-memory-utilization 0.8 (now 0.9)" in advice
     assert "report it as a fault" not in advice
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from simulation import run_schedule
 
+from upright.messages import PlainTokens, SequenceOutput
 from upright.supervise import inquiry, keeper, policy, watch
 from upright.supervise.inquiry import Inquiry
 from upright.supervise.keeper import Keeper
@@ -79,14 +80,18 @@ def never_split(patch: Patch) -> None:
     patch.setattr(inquiry, "_halves", lambda names: (names,))
 
 
+def in_full(outputs: list[SequenceOutput], plain: PlainTokens | None) -> list[SequenceOutput]:
+    return outputs if plain is None else [*outputs, *plain.outputs()]
+
+
 def take_late_outputs(patch: Patch) -> None:
     """Whatever attempt they are of."""
     original = Keeper.take
 
-    def take(self: Keeper, outputs: list[keeper.SequenceOutput], now: float) -> None:
+    def take(self: Keeper, outputs: list[SequenceOutput], now: float, plain: PlainTokens | None) -> None:
         current = [
             keeper.msgspec.structs.replace(one, attempt=entry.handed_over - 1)
-            for one in outputs
+            for one in in_full(outputs, plain)
             if (entry := self.journal.get(one.id)) is not None
         ]
         original(self, current, now)
@@ -145,8 +150,8 @@ def watch_that_never_tires(patch: Patch) -> None:
 def no_gap_is_noticed(patch: Patch) -> None:
     original = Keeper.take
 
-    def take(self: Keeper, outputs: list[keeper.SequenceOutput], now: float) -> None:
-        entries = [(one, self.journal.get(one.id)) for one in outputs]
+    def take(self: Keeper, outputs: list[SequenceOutput], now: float, plain: PlainTokens | None) -> None:
+        entries = [(one, self.journal.get(one.id)) for one in in_full(outputs, plain)]
         original(
             self, [keeper.msgspec.structs.replace(one, at=len(entry.output)) for one, entry in entries if entry], now
         )

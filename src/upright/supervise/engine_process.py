@@ -14,11 +14,11 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import zmq
-import zmq.asyncio
 
 from upright.engine import black_box
 from upright.engine.black_box import BlackBox, Reading
@@ -27,6 +27,7 @@ from upright.supervise.watch import Hang
 
 log = logging.getLogger(__name__)
 
+Context = zmq.Context[zmq.Socket[bytes]]
 COMMAND = (sys.executable, "-m", "upright.engine")
 KEPT_LINES = 100  # of the engine's log, for the report of its death
 LAST_WORDS_MS = 20  # of silence after an engine's end, until nothing more of it can be on its way
@@ -35,6 +36,7 @@ MAX_SOCKET_PATH = 80  # bytes; the kernel allows 107 for the whole address
 DYING_SECONDS = 0.5  # between the end of an engine's socket and that of its process
 STACK_SECONDS = 0.3  # for the interpreter to write its stacks
 MOST_STACKS = 256 * 1024  # bytes
+MOST_AT_ONCE = 64  # messages that are taken before the event loop sees to anything else
 
 
 class EngineProcess:
@@ -45,7 +47,7 @@ class EngineProcess:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, socket: zmq.asyncio.Socket, life: int, directory: Path,
+        self, process: asyncio.subprocess.Process, socket: zmq.Socket[bytes], life: int, directory: Path,
         box: int, stacks: int,
     ) -> None:  # fmt: skip
         self.on_message: Callable[[FromEngine], None] = lambda message: None
@@ -57,6 +59,9 @@ class EngineProcess:
         self.resident_bytes: int | None = None  # when it was last looked at
         self._process = process
         self._socket = socket
+        self._heard = 0  # messages
+        self._doom: asyncio.TimerHandle | None = None  # it has closed its socket
+        self._deaf = False  # it has said what the front cannot handle, or has ended
         self._directory: Path | None = directory  # holds the socket's name until the engine has connected
         self._to_load: EngineOptions | None = None
         self._life = life  # write end of the pipe whose closing ends the engine
@@ -69,7 +74,7 @@ class EngineProcess:
         self.ended = asyncio.create_task(self._listen(), name="engine-end")
 
     @classmethod
-    async def start(cls, context: zmq.asyncio.Context, threads: int, log_level: str) -> EngineProcess:
+    async def start(cls, context: Context, threads: int, log_level: str) -> EngineProcess:
         """Start a process that imports what it needs and waits. `threads`: of the CPU; 0 leaves it to the libraries.
 
         Raises: OSError when the machine has no room for a process.
@@ -123,9 +128,12 @@ class EngineProcess:
     def send(self, message: ToEngine) -> None:
         """Queue a message; it never blocks, and to an engine that has gone it goes nowhere."""
         self.last_message = time.monotonic()
-        sent = asyncio.ensure_future(self._socket.send(self._encoder.encode(message), flags=zmq.NOBLOCK))
-        if sent.exception() is not None:  # with NOBLOCK it is done already, in one way or the other
+        try:
+            self._socket.send(self._encoder.encode(message), zmq.NOBLOCK)
+        except zmq.ZMQError:
             log.debug("engine %d is not connected; %s went nowhere", self.pid, type(message).__name__)
+            return
+        asyncio.get_running_loop().call_soon(self._receive)  # sending may use up the sign that something has come
 
     def kill(self) -> None:
         """End the process and all of its group now."""
@@ -172,16 +180,22 @@ class EngineProcess:
 
     async def _listen(self) -> int:
         """Hand on every message until the process has ended; returns its exit code."""
+        loop = asyncio.get_running_loop()
         monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        reader = asyncio.create_task(self._read(), name="engine-messages")
-        watcher = asyncio.create_task(self._until_disconnected(monitor), name="engine-socket")
+        # NOTE: a socket's descriptor tells only of what comes after everything was taken: each is read once at first.
+        readers = ((self._socket, self._receive), (monitor, partial(self._disconnected, monitor)))
+        for socket, read in readers:
+            loop.add_reader(socket.FD, read)
+            loop.call_soon(read)
         try:
             code = await self._process.wait()
-            await self._last_words(reader)
+            await self._last_words()
         finally:
-            for task in (reader, watcher):
-                task.cancel()
-            await asyncio.gather(reader, watcher, return_exceptions=True)
+            self._deaf = True
+            for socket, _ in readers:
+                loop.remove_reader(socket.FD)
+            if self._doom is not None:
+                self._doom.cancel()
             self._socket.disable_monitor()
             monitor.close()
             self._socket.close()
@@ -191,35 +205,53 @@ class EngineProcess:
             await self._relay
         return code
 
-    async def _read(self) -> None:
+    def _receive(self) -> None:
+        """Take what has come. The socket's descriptor tells of changes only, so all of it has to be taken."""
         try:
-            while True:
-                content = await self._socket.recv()
-                self._forget_address()
-                self.last_message = time.monotonic()
-                if self._to_load is not None:
-                    options, self._to_load = self._to_load, None
-                    self.send(Load(options))
-                message = self._decoder.decode(content)
-                if isinstance(message, Waiting):
-                    self.imported = True
-                self.on_message(message)
+            for _ in range(MOST_AT_ONCE):
+                if self._deaf:
+                    return
+                try:
+                    content = self._socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    return
+                self._take(content)
+            asyncio.get_running_loop().call_soon(self._receive)
         except Exception as error:
+            self._deaf = True
             log.exception("engine %d sent what the front cannot handle; ending it", self.pid)
             self.condemn(Hang("crash", f"it sent what the front cannot handle: {error}", 0.0))
 
-    async def _until_disconnected(self, monitor: zmq.asyncio.Socket) -> None:
-        """An engine that has closed its socket and lives on will never be heard of again."""
-        await monitor.recv_multipart()
-        await asyncio.sleep(DYING_SECONDS)
-        self.condemn(Hang("crash", "it closed its socket to the front and went on living", DYING_SECONDS))
+    def _take(self, content: bytes) -> None:
+        self._heard += 1
+        self._forget_address()
+        self.last_message = time.monotonic()
+        if self._to_load is not None:
+            options, self._to_load = self._to_load, None
+            self.send(Load(options))
+        message = self._decoder.decode(content)
+        if isinstance(message, Waiting):
+            self.imported = True
+        self.on_message(message)
 
-    async def _last_words(self, reader: asyncio.Task[None]) -> None:
-        """Let `reader` take what the engine sent before it ended: tokens that exist need not be lost."""
-        while True:
-            if reader.done() or not await self._socket.poll(LAST_WORDS_MS):
-                return
-            await asyncio.sleep(0)
+    def _disconnected(self, monitor: zmq.Socket[bytes]) -> None:
+        """An engine that has closed its socket and lives on will never be heard of again."""
+        if monitor.closed:
+            return
+        try:
+            monitor.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        hang = Hang("crash", "it closed its socket to the front and went on living", DYING_SECONDS)
+        self._doom = asyncio.get_running_loop().call_later(DYING_SECONDS, self.condemn, hang)
+
+    async def _last_words(self) -> None:
+        """Take what the engine sent before it ended: tokens that exist need not be lost."""
+        heard = -1
+        while heard != self._heard:
+            heard = self._heard
+            await asyncio.sleep(LAST_WORDS_MS / 1000)
+            self._receive()
 
     def bury(self) -> None:
         """Give back what was kept for the report. Nothing can be read after this."""

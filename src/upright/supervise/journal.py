@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from upright.messages import FinishReason, Request, RequestFault, SequenceOutput, TokenLogprobs
+
+NEVER = 2**62  # tokens; no output is as long
 
 
 class RequestLost(Exception):
@@ -45,13 +47,15 @@ class CrashesEngine(RequestLost):
         self.incident = incident
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Entry:
     """One request and all that is known of its answer so far.
 
     Readers follow `output` with a cursor of their own: `await entry.wait_past(n)`, then take `output[n:]`. What
     arrives between two reads comes out together, so a slow reader costs nothing. A reader that wants only the
     whole answer awaits `finished()` and costs nothing per token.
+
+    A first token and an end wake the reader at once. For what is between them `rouse` may choose a better moment.
     """
 
     request: Request
@@ -67,8 +71,9 @@ class Entry:
     arrived: float = field(default_factory=time.monotonic)  # seconds, monotonic
     first_token: float | None = None
     last_token: float | None = None
+    rouse: Rouse | None = None  # wakes readers; None: at once
+    wake_at: int = NEVER  # a reader waits for `output` to be longer than this, and nobody has been told to wake it
     _waiter: asyncio.Future[None] | None = None
-    _wake_at: int = 0  # wake the reader once `output` is longer than this
 
     @property
     def done(self) -> bool:
@@ -76,10 +81,9 @@ class Entry:
 
     def append(self, update: SequenceOutput, now: float) -> None:
         """Take what one step added; wake the reader if it waits for it."""
-        if (
-            update.cached_tokens is not None and not self.output
-        ):  # what a replay finds in the cache is nobody's business
+        if update.cached_tokens is not None and not self.output:  # what a replay finds there is nobody's business
             self.cached_tokens = update.cached_tokens
+        first = self.first_token is None
         if update.tokens:
             if self.first_token is None:
                 self.first_token = now
@@ -88,39 +92,60 @@ class Entry:
             self.logprobs.extend(update.logprobs)
         self.finish = update.finish
         self.fault = update.fault
-        self._wake()
+        if update.finish is not None:
+            self.wake()
+        elif len(self.output) > self.wake_at:
+            if first or self.rouse is None:
+                self.wake()
+            else:
+                self.wake_at = NEVER
+                self.rouse((self,))
 
     def lose(self, reason: RequestLost) -> None:
         """The request will not be finished; readers get `reason` raised."""
         self.lost = reason
-        self._wake()
+        self.wake()
 
     async def wait_past(self, count: int) -> None:
         """Return once more than `count` tokens are there or the request has finished. Raises: RequestLost."""
-        while len(self.output) <= count and not self.done:
-            self._wake_at = count
+        while len(self.output) <= count and self.finish is None and self.lost is None:
+            self.wake_at = count
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+                self.wake_at = NEVER
         if self.lost is not None:
             raise self.lost
 
     async def finished(self) -> None:
         """Return once the request has finished. Raises: RequestLost."""
-        await self.wait_past(2**62)
+        await self.wait_past(NEVER)
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done() and (self.done or len(self.output) > self._wake_at):
+    def wake(self) -> None:
+        """Let the reader look again."""
+        if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
 
-class Journal:
-    """All entries in flight, by request id, in order of arrival."""
+Rouse = Callable[[Sequence[Entry]], None]  # is given entries whose readers wait for what is there, each once
 
-    def __init__(self) -> None:
+
+class Journal:
+    """All entries in flight, by request id, in order of arrival. `rouse` is every entry's."""
+
+    def __init__(self, rouse: Rouse | None = None) -> None:
         self._entries: dict[str, Entry] = {}
+        self._rouse = rouse
+
+    def rouse(self, entries: Sequence[Entry]) -> None:
+        """Have the readers of these woken, who wait for what is there."""
+        if self._rouse is not None:
+            self._rouse(entries)
+        else:
+            for entry in entries:
+                entry.wake()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -133,7 +158,7 @@ class Journal:
         if request.id in self._entries:
             raise ValueError(f"request id {request.id} is already in the journal")
         arrived = time.monotonic() if now is None else now
-        entry = Entry(request, output=list(request.output), deadline=deadline, arrived=arrived)
+        entry = Entry(request, list(request.output), deadline=deadline, arrived=arrived, rouse=self._rouse)
         self._entries[request.id] = entry
         return entry
 

@@ -14,10 +14,10 @@ from hashlib import blake2b
 
 import msgspec
 
-from upright.messages import Abort, Request, SequenceOutput, Submit
+from upright.messages import Abort, PlainTokens, Request, SequenceOutput, Submit
 from upright.supervise import policy
 from upright.supervise.inquiry import Accused, Suspect
-from upright.supervise.journal import CrashesEngine, DeadlinePassed, Entry, Journal, RequestLost
+from upright.supervise.journal import NEVER, CrashesEngine, DeadlinePassed, Entry, Journal, RequestLost, Rouse
 from upright.supervise.policy import Cause, Death, Decision, State
 
 RECENTLY_LEFT = 1024  # requests whose clients have gone; the engine's next step is without them
@@ -41,9 +41,9 @@ class EngineEnd:
 class Keeper:
     """The journal, and which of its requests are with the engine."""
 
-    def __init__(self, state: State, send: Callable[[Submit | Abort], None]) -> None:
+    def __init__(self, state: State, send: Callable[[Submit | Abort], None], rouse: Rouse | None = None) -> None:
         self.state = state
-        self.journal = Journal()
+        self.journal = Journal(rouse)
         self.serving = False
         self.replays = 0  # requests that were handed to another engine
         self.recovered_tokens = 0  # tokens that they had by then
@@ -123,18 +123,21 @@ class Keeper:
         self._tokens = self._steps = 0
         self._arrange()
 
-    def take(self, outputs: Iterable[SequenceOutput], now: float) -> None:
+    def take(self, outputs: Iterable[SequenceOutput], now: float, plain: PlainTokens | None = None) -> None:
         """What a step added. Late words on a request that was taken back are passed over. Raises: LostContact."""
         self._now = now
         proven, gap = [], None
+        if plain is not None:
+            if self.awaited or self._goals:
+                outputs = [*outputs, *plain.outputs()]
+            else:
+                gap = self._take_plain(plain, now)
         for update in outputs:
             entry = self._aboard.get(update.id)
             if entry is None or update.attempt != entry.handed_over - 1:
                 continue
             if update.at != len(entry.output):
-                gap = LostContact(
-                    f"the engine sent token {update.at} of request {update.id}, whose next one is {len(entry.output)}"
-                )
+                gap = _gap(update.id, update.at, entry)
                 break  # but what was told before it is true
             entry.append(update, now)
             self._tokens += len(update.tokens)
@@ -156,6 +159,30 @@ class Keeper:
             self._arrange()
         if gap is not None:
             raise gap
+
+    def _take_plain(self, plain: PlainTokens, now: float) -> LostContact | None:
+        """As `take`, for the bulk of all tokens: nothing but a token each, and nobody of whom anything is awaited.
+
+        Returns the gap, if there is one.
+        """
+        aboard, roused, taken, gap = self._aboard, [], 0, None
+        for name, at, attempt, token in zip(plain.ids, plain.at, plain.attempts, plain.tokens, strict=True):
+            entry = aboard.get(name)
+            if entry is None or attempt != entry.handed_over - 1:
+                continue
+            if at != len(entry.output):
+                gap = _gap(name, at, entry)
+                break
+            entry.output.append(token)
+            entry.last_token = now
+            taken += 1
+            if at >= entry.wake_at:
+                entry.wake_at = NEVER
+                roused.append(entry)
+        self._tokens += taken
+        if roused:
+            self.journal.rouse(roused)
+        return gap
 
     def _compares(self) -> bool:
         """Whether the present engine, with none of the accused, has lived for long enough to speak against them."""
@@ -254,6 +281,10 @@ class Keeper:
         self._aboard[request.id] = entry
         self._left.pop(request.id, None)
         self._send(Submit(request))
+
+
+def _gap(name: str, at: int, entry: Entry) -> LostContact:
+    return LostContact(f"the engine sent token {at} of request {name}, whose next one is {len(entry.output)}")
 
 
 def suspect_of(entry: Entry) -> Suspect:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import zmq.asyncio
-
-from upright.supervise.engine_process import EngineProcess
+from upright.supervise.engine_process import Context, EngineProcess
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +16,7 @@ DELAY = 1.0  # seconds after an engine serves: its first steps, the replay, have
 class Standby:
     """Keeps a process waiting. Belongs to the event loop."""
 
-    def __init__(self, context: zmq.asyncio.Context, threads: int, log_level: str, wanted: bool = True) -> None:
+    def __init__(self, context: Context, threads: int, log_level: str, wanted: bool = True) -> None:
         self._context = context
         self._threads = threads
         self._log_level = log_level

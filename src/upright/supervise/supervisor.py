@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import zmq.asyncio
+import zmq
 
 from upright.messages import (
     Abort,
@@ -37,6 +37,7 @@ from upright.supervise.journal import EngineGone, Entry
 from upright.supervise.keeper import EngineEnd, Keeper, LostContact
 from upright.supervise.learned import Lessons, first_state
 from upright.supervise.lookout import Lookout
+from upright.supervise.pacer import Pacer
 from upright.supervise.policy import Decision, FailedStart
 from upright.supervise.recovery import Recoveries
 from upright.supervise.rungs import Rung, traits
@@ -79,9 +80,9 @@ class Supervisor:
         self._care = care
         self._lessons = lessons
         self._on_loading = on_loading
-        self._keeper = Keeper(first_state(traits(rungs), lessons, time.monotonic()), self._send)
+        self._keeper = Keeper(first_state(traits(rungs), lessons, time.monotonic()), self._send, Pacer().rouse)
         self._keeper.on_convicted = self._convicted
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         options = rungs[0].options
         self._standby = Standby(self._context, options.threads, care.log_level, care.standby)
         self._reporter = Reporter(care.incidents)
@@ -345,7 +346,7 @@ class Supervisor:
             case StepDone(outputs=outputs, stats=stats, plain=plain):
                 self._stats = stats
                 try:
-                    self._keeper.take(outputs + plain.outputs() if plain else outputs, time.monotonic())
+                    self._keeper.take(outputs, time.monotonic(), plain)
                 except LostContact as error:
                     assert self._engine is not None
                     self._engine.condemn(Hang("crash", str(error), 0.0))

@@ -50,7 +50,8 @@ def _smaller(incident: Incident) -> Iterator[str]:
     if cache:
         yield f"give the cache less: --kv-cache-memory {_mebibytes(cache // 2)} (now {gib(cache)})"
     elif on_gpu(incident):
-        yield "give the cache a fixed size with --kv-cache-memory: without it, it takes what is left of 90% of the GPU"
+        share = options.get("gpu_memory_utilization", 0.9)
+        yield f"give the cache less: --gpu-memory-utilization {share - 0.1:.2g} (now {share:g})"
     yield from _halved(options, "max_num_seqs", "run fewer sequences at the same time")
     step = incident.step
     if on_gpu(incident) or (step is not None and step.phase == "step" and not step.done):
