@@ -15,6 +15,7 @@ import torch
 from PIL import Image as Pillow
 
 from upright.engine.core import EngineCore
+from upright.engine.device_runner import DeviceRunner
 from upright.engine.process import DECODING_POLL_MS
 from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
@@ -38,6 +39,8 @@ class Setting:
     blocks: int = 1024
     block_size: int = 16
     attention: str | None = None
+    overlap: bool = False
+    on_device: bool = False  # as on a GPU, where that is not what the model is on
 
 
 @lru_cache(maxsize=8)
@@ -53,14 +56,19 @@ def make_core(directory: Path, setting: Setting) -> EngineCore:
 def make_core_of(model: Model, setting: Setting) -> EngineCore:
     decoder = model.config.decoder
     cache = KVCache.allocate(
-        decoder.layers, setting.blocks, setting.block_size, decoder.kv_heads, decoder.head_size, model.dtype,
+        decoder.layers, setting.blocks + 1, setting.block_size, decoder.kv_heads, decoder.head_size, model.dtype,
         model.device,
     )  # fmt: skip
     cache.data.fill_(torch.nan)  # a slot that nobody wrote must never be read
     limits = SchedulerLimits(
         setting.max_model_len, setting.max_num_seqs, setting.max_num_batched_tokens, setting.max_num_batched_tokens
     )
-    return EngineCore(Runner(model, cache, limits.max_num_seqs), limits, encoder_cache_tokens=4096)
+    runner: Runner
+    if setting.on_device or model.device.type == "cuda":
+        runner = DeviceRunner(model, cache, setting.max_num_seqs, setting.max_model_len, graph_bytes=1 << 30)
+    else:
+        runner = Runner(model, KVCache(cache.data[:, :-1].contiguous()), setting.max_num_seqs)
+    return EngineCore(runner, limits, encoder_cache_tokens=4096, overlap=setting.overlap)
 
 
 @dataclass

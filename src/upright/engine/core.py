@@ -57,7 +57,7 @@ class EngineCore:
         cache, vision = runner.cache, runner.model.config.vision
         self.runner = runner
         self.scheduler = Scheduler(
-            limits, BlockCache(cache.blocks, cache.block_size), EncoderCache(encoder_cache_tokens)
+            limits, BlockCache(runner.blocks, cache.block_size), EncoderCache(encoder_cache_tokens)
         )
         self.pace = Pace()
         self.recorder = Recorder()  # both are replaced once the engine serves: its first steps are part of loading

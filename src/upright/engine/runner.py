@@ -18,6 +18,7 @@ from upright.engine.sampler import SampleRow, sample
 from upright.engine.scheduler import Chunk, Step
 from upright.engine.sequence import Sequence
 from upright.kernels.attention.batch import KVCache, make_batch
+from upright.kernels.transfer import sent
 from upright.messages import SamplingParams, TokenLogprobs
 from upright.models.model import Model
 
@@ -51,6 +52,7 @@ class Runner:
         self.cache = cache
         self.images = ImageEncoder(model)
         self.prompts = Prompts(vision.merge_size if vision is not None else 1)
+        self.blocks = cache.blocks  # that sequences may own
         self.drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token drawn in each slot
 
     @torch.inference_mode()
@@ -88,6 +90,7 @@ class Runner:
     def forget(self, sequence: Sequence) -> None:
         """The sequence has left the engine."""
         self.prompts.forget(sequence)
+        self.images.forget(sequence)
 
     def _logits(self, chunks: tuple[Chunk, ...]) -> Tensor | None:
         """Logits [N, vocabulary] after the last tokens of the chunks that sample; None if there is none."""
@@ -110,18 +113,13 @@ class Runner:
             device,
         )
         inputs = self.prompts.inputs(chunks)
-        ids = to_device(torch.from_numpy(inputs.ids), device)
+        ids = sent(torch.from_numpy(inputs.ids), device)
         if inputs.unknown:
-            rows, slots = to_device(torch.tensor(inputs.unknown, dtype=torch.int64).t().contiguous(), device)
+            rows, slots = sent(torch.tensor(inputs.unknown, dtype=torch.int64).t().contiguous(), device)
             ids[rows] = self.drawn[slots]
         hidden = decoder.embed(ids)
         self.images.place(hidden, chunks)
-        return decoder.forward(hidden, to_device(torch.from_numpy(inputs.positions), device), self.cache, batch)
-
-
-def to_device(host: Tensor, device: torch.device) -> Tensor:
-    """`host` on `device`; a GPU copies while the host goes on."""
-    return host if device.type == "cpu" else host.pin_memory().to(device, non_blocking=True)
+        return decoder.forward(hidden, sent(torch.from_numpy(inputs.positions), device), self.cache, batch)
 
 
 def counts_output(params: SamplingParams) -> bool:

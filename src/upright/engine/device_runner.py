@@ -1,0 +1,148 @@
+"""The runner of a GPU: everything that a step needs stays on the device, and decode steps are CUDA graphs.
+
+It runs on a CPU as well, without streams and graphs, so that the path is tested where there is no GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Rows
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from upright.engine.decode_graphs import DecodeGraphs
+from upright.engine.decode_step import IN_FLIGHT, DecodeStep
+from upright.engine.device_slots import DeviceSlots
+from upright.engine.image_encoder import STEP_PRIORITY
+from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
+from upright.engine.sampler import sample
+from upright.engine.scheduler import Chunk, Step
+from upright.engine.sequence import Sequence
+from upright.kernels.attention.batch import KVCache
+from upright.kernels.sampler_state import served_on_device
+from upright.kernels.sampling import draw
+from upright.kernels.transfer import sent
+from upright.messages import EngineOptions, TokenLogprobs
+from upright.models.model import Model
+
+
+class DeviceRunner(Runner):
+    """Executes steps of a model on a GPU.
+
+    The last block of `cache` is the dummy's: no sequence may own it. `graph_bytes`: device memory that CUDA graphs may
+    take; None: no graphs.
+    """
+
+    def __init__(self, model: Model, cache: KVCache, slots: int, max_model_len: int, graph_bytes: int | None) -> None:
+        super().__init__(model, cache, slots)
+        device = model.device
+        self.blocks = cache.blocks - 1
+        most_blocks = -(-max_model_len // cache.block_size)
+        self._slots = DeviceSlots(slots, most_blocks, cache.blocks - 1, max_model_len, device)
+        self.drawn = self._slots.drawn
+        self._decode = DecodeStep(model, cache, self._slots, slots)
+        self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY) if device.type == "cuda" else None
+        self._graphs: DecodeGraphs | None = None
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(device))
+            if graph_bytes is not None and model.decode_attention.candidate.capturable:
+                self._graphs = DecodeGraphs(self._decode, self._stream, graph_bytes)
+        # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
+        self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
+        self._host_tokens = [
+            torch.empty(slots, dtype=torch.int64, pin_memory=self._stream is not None) for _ in range(IN_FLIGHT)
+        ]
+        self._turn = 0
+
+    @property
+    def graph_bytes(self) -> int:
+        """Device memory that captured graphs take."""
+        return self._graphs.bytes if self._graphs is not None else 0
+
+    @torch.inference_mode()
+    def launch(self, step: Step, evicted: list[bytes]) -> Launched:
+        with self._on_stream():
+            self.images.drop(evicted)
+            if step.encodings:
+                self.images.encode(step.encodings)
+            chunks = step.chunks
+            self._slots.enter([chunk.sequence for chunk in chunks], self.prompts)
+            if chunks and self._device_lengths and all(map(_is_decode, chunks)):
+                return self._launch_decode(chunks)
+            logits = self._logits(chunks)
+            if logits is None:
+                return Launched(NOTHING_DRAWN, [], self._mark())
+            sampling = [chunk for chunk in chunks if chunk.samples]
+            slots = [chunk.sequence.slot for chunk in sampling]
+            ends = [chunk.start + chunk.length - 1 for chunk in sampling]
+            where = sent(torch.tensor([slots, ends], dtype=torch.int32), self.model.device)
+            tokens = torch.empty(len(slots), dtype=torch.int64, device=self.model.device)
+            draw(logits, self._slots.sampler, where[0], where[1], self.drawn, tokens)
+            return self._finish(sampling, slots, logits, tokens)
+
+    def needs_output(self, sequence: Sequence) -> bool:
+        params = sequence.request.params
+        return counts_output(params) and served_on_device(params) is not None
+
+    @torch.inference_mode()
+    def idle(self) -> bool:
+        """Capture one more graph."""
+        return self._graphs is not None and self._graphs.capture_next()
+
+    def _launch_decode(self, chunks: tuple[Chunk, ...]) -> Launched:
+        count = len(chunks)
+        graph = None
+        rows = count
+        if self._graphs is not None:
+            size = self._graphs.size_for(count)
+            graph = self._graphs.captured(size)
+            rows = size if graph is not None else count
+        sequences = [chunk.sequence for chunk in chunks]
+        slots = [sequence.slot for sequence in sequences]
+        updates = self._slots.new_blocks(sequences, rows)
+        self._decode.stage(rows, slots, [chunk.start for chunk in chunks], updates)
+        if graph is None:
+            logits = self._decode.run(rows)
+        else:
+            graph.graph.replay()
+            logits = graph.logits
+        return self._finish(chunks, slots, logits, self._decode.tokens[:count])
+
+    def _finish(self, chunks: Rows[Chunk], slots: list[int], logits: Tensor, tokens: Tensor) -> Launched:
+        """Draw again what the device does not serve, and send all tokens to the host."""
+        logprobs: list[TokenLogprobs | None] = [None] * len(slots)
+        eager = self._slots.not_served(slots)
+        if eager:
+            rows, where = sent(
+                torch.tensor([eager, [slots[row] for row in eager]], dtype=torch.int64), self.model.device
+            )
+            drawn = sample(logits[rows].float(), sample_rows([chunks[row] for row in eager]))
+            tokens[rows] = drawn.tokens
+            self.drawn[where] = drawn.tokens
+            for row, logprob in zip(eager, drawn.logprobs, strict=True):
+                logprobs[row] = logprob
+        host = self._host_tokens[self._turn][: len(slots)]
+        self._turn = (self._turn + 1) % IN_FLIGHT
+        host.copy_(tokens, non_blocking=self._stream is not None)
+        return Launched(host, logprobs, self._mark())
+
+    def _mark(self) -> torch.cuda.Event | None:
+        return self._stream.record_event() if self._stream is not None else None
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def _is_decode(chunk: Chunk) -> bool:
+    """One token that its slot holds, which is no placeholder of an image."""
+    request = chunk.sequence.request
+    return chunk.length == 1 and chunk.samples and not (request.images and chunk.start < len(request.prompt))
+
+
+def make_runner(model: Model, cache: KVCache, options: EngineOptions, graph_bytes: int) -> Runner:
+    """The runner for the model's device. On a GPU the last block of `cache` is nobody's."""
+    if model.device.type != "cuda":
+        return Runner(model, cache, options.max_num_seqs)
+    graphs = graph_bytes if options.graphs else None
+    return DeviceRunner(model, cache, options.max_num_seqs, options.max_model_len, graphs)
