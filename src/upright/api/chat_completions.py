@@ -24,6 +24,8 @@ from upright.chat.prompt import chat_prompt
 from upright.chat.template import TemplateOptions
 from upright.chat.tokenizer import Tokenizer
 
+PLAIN_END = b',"logprobs":null,"finish_reason":null}],"usage":null}\n\n'  # of most chunks
+
 
 async def chat_completions(request: Request) -> Response:
     front = front_of(request)
@@ -102,6 +104,10 @@ class ChatForm:
         return self._event(delta, usage)
 
     def chunk(self, index: int, delta: TextDelta, usage: Usage | None) -> bytes:
+        if delta.finish_reason is None and self.top is None and not self.token_ids and usage is None:
+            if not delta.text:
+                return b""
+            return b'%b{"index":%d,"delta":{"content":%b}%b' % (self._head, index, orjson.dumps(delta.text), PLAIN_END)
         if delta.finish_reason is None and not delta.text and self.top is None and not self.token_ids:
             return b""
         logprobs = b"null" if self.top is None else orjson.dumps(chat_logprobs(delta, self.top, self.tokenizer))

@@ -18,22 +18,23 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
 
     Raises: ClientGone, and whatever `work` raises.
     """
-    task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_gone(receive))
+    worker = asyncio.current_task()
+    assert worker is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        worker.cancel()
+
+    watcher = asyncio.ensure_future(watch())
     try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        watcher.result()
-        raise ClientGone
+        return await work
+    except asyncio.CancelledError:
+        if gone and worker.uncancel() == 0:  # else somebody else cancels as well
+            raise ClientGone from None
+        raise
     finally:
         watcher.cancel()
-        if not task.done():
-            task.cancel()
-        # Whatever the work has opened is closed before the caller goes on.
-        await asyncio.wait({task, watcher})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from upright.api.front import Front
 from upright.api.job import Job, Usage
-from upright.chat.generation import TextDelta, stream_text, whole_text
+from upright.chat.generation import TextDelta, TextReader, whole_text
 from upright.supervise.journal import Entry
 
 
@@ -46,24 +47,27 @@ class Flight:
             await _cancel(tasks)
 
     async def deltas(self) -> AsyncIterator[tuple[int, TextDelta]]:
-        """Deltas of all answers as they come, each with the index of its choice. Raises: as `stream_text`."""
-        streams = [self._deltas(index) for index in range(len(self.entries))]
-        if len(streams) == 1:
-            async for delta in streams[0]:
-                yield 0, delta
+        """Deltas of all answers as they come, each with the index of its choice. Raises: as `TextReader`."""
+        readers = [self._reader(index) for index in range(len(self.entries))]
+        if len(readers) == 1:
+            (reader,) = readers
+            while not reader.ended:
+                await reader.wait()
+                yield 0, self._read(0, reader)
             return
-        pending = {asyncio.ensure_future(_next(stream)): index for index, stream in enumerate(streams)}
+        pending = {asyncio.ensure_future(reader.wait()): index for index, reader in enumerate(readers)}
         try:
             while pending:
                 done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=pending.__getitem__):
                     index = pending.pop(task)
-                    found = task.result()
-                    if found is not None:
-                        pending[asyncio.ensure_future(_next(streams[index]))] = index
-                        yield index, found
+                    task.result()
+                    delta = self._read(index, readers[index])
+                    if not readers[index].ended:
+                        pending[asyncio.ensure_future(readers[index].wait())] = index
+                    yield index, delta
         finally:
-            await _cancel(list(pending))
+            await _cancel(pending)
 
     async def _whole(self, index: int) -> TextDelta:
         tokenizer = self.front.context.tokenizer
@@ -72,14 +76,16 @@ class Flight:
         self.reasons[index] = answer.finish_reason or "stop"
         return answer
 
-    async def _deltas(self, index: int) -> AsyncIterator[TextDelta]:
+    def _reader(self, index: int) -> TextReader:
         tokenizer = self.front.context.tokenizer
-        stream = stream_text(self.entries[index], self.job.options, tokenizer, lambda: self._release(index))
-        async for delta in stream:
-            self.counts[index] += len(delta.token_ids)
-            if delta.finish_reason is not None:
-                self.reasons[index] = delta.finish_reason
-            yield delta
+        return TextReader(self.entries[index], self.job.options, tokenizer, lambda: self._release(index))
+
+    def _read(self, index: int, reader: TextReader) -> TextDelta:
+        delta = reader.read()
+        self.counts[index] += len(delta.token_ids)
+        if delta.finish_reason is not None:
+            self.reasons[index] = delta.finish_reason
+        return delta
 
     def _release(self, index: int) -> None:
         self.front.service.release(self.entries[index].request.id)
@@ -104,11 +110,7 @@ def launched(front: Front, job: Job) -> Iterator[Flight]:
             front.metrics.sequence_ended(entry, flight.reasons.get(index, failed))
 
 
-async def _next(stream: AsyncIterator[TextDelta]) -> TextDelta | None:
-    return await anext(stream, None)
-
-
-async def _cancel(tasks: list[asyncio.Task[TextDelta]] | list[asyncio.Task[TextDelta | None]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

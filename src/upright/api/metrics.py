@@ -29,6 +29,7 @@ class Metrics:
         self.requests = Counter(
             "upright:requests", "Sequences by the reason of their end.", ["finish_reason"], registry=registry
         )
+        self._requests: dict[str, Counter] = {}  # to look a label up takes longer than to count
         self.http_errors = Counter(
             "upright:http_errors", "Requests answered with an error.", ["status"], registry=registry
         )
@@ -53,7 +54,9 @@ class Metrics:
 
     def sequence_ended(self, entry: Entry, reason: str) -> None:
         """Count one sequence, whatever ended it."""
-        self.requests.labels(reason).inc()
+        if reason not in self._requests:
+            self._requests[reason] = self.requests.labels(reason)
+        self._requests[reason].inc()
         self.prompt_tokens.inc(len(entry.request.prompt))
         self.generation_tokens.inc(len(entry.output))
         if entry.first_token is None or entry.last_token is None:

@@ -22,6 +22,11 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 def route(method: str, path: str, handler: Handler, protected: bool = True) -> Route:
     """`protected`: a client has to show a key where the server has any."""
+    return Route(path, answering(method, path, handler, protected), methods=[method])
+
+
+def answering(method: str, path: str, handler: Handler, protected: bool = True) -> Handler:
+    """`handler` with every failure as an answer; it raises nothing. `protected`: as for `route`."""
 
     async def endpoint(request: Request) -> Response:
         started = time.monotonic()
@@ -37,7 +42,7 @@ def route(method: str, path: str, handler: Handler, protected: bool = True) -> R
         log.debug("%s %s %d in %.3f s", method, path, response.status_code, time.monotonic() - started)
         return response
 
-    return Route(path, endpoint, methods=[method])
+    return endpoint
 
 
 def check_key(request: Request) -> None:

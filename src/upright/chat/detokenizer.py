@@ -19,13 +19,12 @@ class ByteLevelDetokenizer:
     """For byte-level vocabularies: each token is bytes, so a streaming UTF-8 decoder is exact and costs O(1)."""
 
     def __init__(self, tokenizer: Tokenizer, skip_special_tokens: bool) -> None:
-        self._bytes_of = tokenizer.bytes_of
-        self._skipped = tokenizer.special_ids if skip_special_tokens else frozenset()
+        self._bytes_of = (tokenizer.text_bytes if skip_special_tokens else tokenizer.all_bytes).__getitem__
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
 
     def push(self, ids: Sequence[int]) -> str:
         """The text that these tokens settle."""
-        return self._decode(b"".join([self._bytes_of(i) for i in ids if i not in self._skipped]))
+        return self._decode(b"".join(map(self._bytes_of, ids)))
 
     def flush(self) -> str:
         """What was held back; call once, after the last token."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,69 +38,90 @@ class TextDelta:
     stop_reason: str | int | None = None  # the stop string or stop token id; None for the model's own end
 
 
-async def stream_text(
-    entry: Entry, options: OutputOptions, tokenizer: Tokenizer, release: Callable[[], None]
-) -> AsyncIterator[TextDelta]:
-    """Deltas until the end; what the engine adds between two reads comes in one.
+class TextReader:
+    """Follows one entry: `await wait()`, then `read()`, until `ended`."""
 
-    `release` is called as soon as a stop string ends the answer, while the engine may still be at work on it.
+    def __init__(self, entry: Entry, options: OutputOptions, tokenizer: Tokenizer, release: Callable[[], None]) -> None:
+        """`release` is called as soon as a stop string ends the answer, while the engine may still be at work on it."""
+        self.ended = False
+        self._entry = entry
+        self._options = options
+        self._release = release
+        self._detokenizer = make_detokenizer(tokenizer, options.skip_special_tokens)
+        self._scanner = StopScanner(options.stop, options.include_stop) if options.stop is not None else None
+        self._cursor = 0
 
-    Raises:
-        BadRequest: the engine found the request at fault.
-        EngineGone: the engine, or the server, stopped the request.
-    """
-    detokenizer = make_detokenizer(tokenizer, options.skip_special_tokens)
-    scanner = StopScanner(options.stop, options.include_stop) if options.stop is not None else None
-    cursor = 0
-    while True:
-        await entry.wait_past(cursor)
+    async def wait(self) -> None:
+        """Return once there is something to read. Raises: RequestLost."""
+        await self._entry.wait_past(self._cursor)
+
+    def read(self) -> TextDelta:
+        """Everything that the engine has added since the last time.
+
+        Raises:
+            BadRequest: the engine found the request at fault.
+            EngineGone: the engine, or the server, stopped the request.
+        """
+        entry, options, cursor = self._entry, self._options, self._cursor
         tokens = entry.output[cursor:]
-        ended = entry.finish is not None
-        if ended:
+        finished = entry.finish is not None
+        if finished:
             _raise_failure(entry)
-        visible = _visible(tokens, entry, options) if ended else tokens
-        if scanner is None:
-            text = detokenizer.push(visible)
-            if ended:
-                text += detokenizer.flush()
+        visible = _visible(tokens, entry, options) if finished else tokens
+        self._cursor += len(tokens)
+        if self._scanner is None:
+            text = self._detokenizer.push(visible)
+            if finished:
+                text += self._detokenizer.flush()
         else:
-            pieces = []
-            for count, token in enumerate(visible, start=1):
-                piece, match = scanner.push(detokenizer.push((token,)), armed=cursor + count > options.min_tokens)
-                pieces.append(piece)
-                if match is not None:
-                    release()
-                    logprobs = entry.logprobs[cursor : cursor + count]
-                    yield TextDelta("".join(pieces), tokens[:count], logprobs, "stop", match)
-                    return
-            if ended:
-                piece, match = scanner.push(detokenizer.flush())
-                pieces += [piece, "" if match is not None else scanner.flush()]
-            text = "".join(pieces)
-        logprobs = entry.logprobs[cursor : cursor + len(tokens)]
-        if ended:
-            yield TextDelta(text, tokens, logprobs, _finish(entry), _stop_reason(entry, options))
-            return
-        yield TextDelta(text, tokens, logprobs)
-        cursor += len(tokens)
+            text, count, match = self._scan(self._scanner, visible, cursor, finished)
+            if match is not None:
+                self.ended = True
+                self._release()
+                return TextDelta(text, tokens[:count], entry.logprobs[cursor : cursor + count], "stop", match)
+        logprobs = entry.logprobs[cursor : self._cursor] if entry.logprobs else ()
+        if not finished:
+            return TextDelta(text, tokens, logprobs)
+        self.ended = True
+        return TextDelta(text, tokens, logprobs, _finish(entry), _stop_reason(entry, options))
+
+    def _scan(
+        self, scanner: StopScanner, visible: list[int], before: int, finished: bool
+    ) -> tuple[str, int, str | None]:
+        """Text that may go out; with a stop string, how many of the tokens it took and which one it was."""
+        pieces = []
+        for count, token in enumerate(visible, start=1):
+            armed = before + count > self._options.min_tokens
+            piece, match = scanner.push(self._detokenizer.push((token,)), armed)
+            pieces.append(piece)
+            if match is not None:
+                return "".join(pieces), count, match
+        if finished:
+            piece, match = scanner.push(self._detokenizer.flush())
+            pieces += [piece, "" if match is not None else scanner.flush()]
+        return "".join(pieces), len(visible), None
 
 
 async def whole_text(
     entry: Entry, options: OutputOptions, tokenizer: Tokenizer, release: Callable[[], None]
 ) -> TextDelta:
-    """The whole answer at once; without stop strings nothing is spent before its end. Raises: as `stream_text`."""
+    """The whole answer at once; without stop strings nothing is spent before its end. Raises: as `TextReader`."""
     if options.stop is None:
         await entry.finished()
         _raise_failure(entry)
         visible = _visible(entry.output, entry, options)
         text = tokenizer.decode(visible, options.skip_special_tokens)
         return TextDelta(text, entry.output, entry.logprobs, _finish(entry), _stop_reason(entry, options))
+    reader = TextReader(entry, options, tokenizer, release)
     text, tokens, logprobs = "", list[int](), list[TokenLogprobs]()
-    async for delta in stream_text(entry, options, tokenizer, release):
+    while True:
+        await reader.wait()
+        delta = reader.read()
         text += delta.text
         tokens += delta.token_ids
         logprobs += delta.logprobs
-    return TextDelta(text, tokens, logprobs, delta.finish_reason, delta.stop_reason)
+        if reader.ended:
+            return TextDelta(text, tokens, logprobs, delta.finish_reason, delta.stop_reason)
 
 
 def _raise_failure(entry: Entry) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112  # EXIF tag
+PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # chunks
 SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 
 
@@ -125,16 +125,23 @@ def _orientation(image: PIL.Image.Image, content: bytes) -> int:
     return int(PIL.Image.Image.getexif(image).get(ORIENTATION, 1) or 1)
 
 
+def header_is_at_hand(content: bytes) -> bool:
+    """Whether size and orientation are found without decoding anything, so that it takes no time worth a thread."""
+    if content.startswith(b"\x89PNG"):
+        return not png_metadata_after_pixels(content)
+    return content.startswith(b"\xff\xd8\xff")  # JPEG
+
+
 def png_metadata_after_pixels(content: bytes) -> bool:
     """Whether a PNG has EXIF or text behind its pixel data, where reading the header does not reach."""
-    if re.search(rb"eXIf|iTXt|tEXt|zTXt", content) is None:
+    if not any(kind in content for kind in PNG_METADATA):
         return False
     place, pixels = 8, False
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
         if kind == b"IDAT":
             pixels = True
-        elif pixels and kind in (b"eXIf", b"iTXt", b"tEXt", b"zTXt"):
+        elif pixels and kind in PNG_METADATA:
             return True
         place += 12 + length
     return False

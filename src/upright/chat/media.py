@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 from upright.chat.errors import BadRequest
 from upright.chat.fetch import FetchLimits, fetch, too_large
 
-INLINE_CHARACTERS = 65536  # a longer data: URL is decoded in a thread
+INLINE_CHARACTERS = 2**20  # a longer data: URL is decoded in a thread
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import msgspec
 from upright.chat.context import ChatContext
 from upright.chat.conversation import ImagePart, Turn, read_conversation
 from upright.chat.errors import BadRequest
-from upright.chat.images import ImageRules, read_image
+from upright.chat.images import ImageRules, header_is_at_hand, read_image
 from upright.chat.template import TemplateOptions
 from upright.messages import Image
 
+INLINE_BYTES = 2**20  # a smaller file takes less time to measure than to hand to a thread
 FETCHES_AT_ONCE = 8  # images of one request
 
 T = TypeVar("T")
@@ -142,6 +143,8 @@ def _check_characters(context: ChatContext, characters: int, param: str) -> None
 
 async def _load_image(context: ChatContext, part: ImagePart, rules: ImageRules) -> Image:
     content = await context.media.read(part.url, part.param)
+    if len(content) <= INLINE_BYTES and header_is_at_hand(content):
+        return read_image(content, rules, part.param)
     return await asyncio.to_thread(read_image, content, rules, part.param)
 
 

@@ -14,6 +14,8 @@ from jinja2 import nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+DICT_ATTRIBUTES = frozenset(dir(dict))
+
 
 class GenerationTag(jinja2.ext.Extension):
     """`{% generation %} … {% endgeneration %}` marks the assistant's words for training; here it is transparent."""
@@ -49,11 +51,18 @@ def now_formatted(pattern: str) -> str:
     return datetime.now().astimezone().strftime(pattern)
 
 
+class Environment(ImmutableSandboxedEnvironment):
+    """Finds `message.role` in a plain dict at once, where jinja first tries, and fails, to find an attribute."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        if type(obj) is dict and attribute in obj and attribute not in DICT_ATTRIBUTES:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 @cache
 def environment() -> ImmutableSandboxedEnvironment:
-    made = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols]
-    )
+    made = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, jinja2.ext.loopcontrols])
     made.filters["tojson"] = to_json
     made.globals["raise_exception"] = raise_exception
     made.globals["strftime_now"] = now_formatted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ class Tokenizer:
         inner.no_truncation()
         self._inner = inner
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="tokenizer")
-        self._bytes: dict[int, bytes | None] = {}
         self.special_tokens = special_tokens  # as a chat template sees them: bos_token, eos_token, …
         self.settings = settings  # tokenizer_config.json
         self.byte_level = isinstance(inner.decoder, ByteLevel)
         added = inner.get_added_tokens_decoder()
         self.special_ids = frozenset(token_id for token_id, token in added.items() if token.special)
+        self.all_bytes = TokenBytes(self)
+        self.text_bytes = TokenBytes(self, dict.fromkeys(self.special_ids, b""))
         self.vocabulary_size: int = inner.get_vocab_size(with_added_tokens=True)
 
     @classmethod
@@ -87,21 +88,31 @@ class Tokenizer:
 
         Exact where the vocabulary is byte-level; otherwise the UTF-8 of the token decoded alone.
         """
-        found = self._bytes.get(token_id)
-        if found is None:
-            token = self.token_of(token_id)
-            if token is None:
-                found = b""
-            elif self.byte_level:
-                found = token_bytes(token)
-            else:
-                found = self.decode([token_id], skip_special_tokens=False).encode()
-            self._bytes[token_id] = found
-        return found
+        return self.all_bytes[token_id]
 
     def longest_token(self) -> int:
         """Characters of the longest token. Walks the whole vocabulary."""
         return max(map(len, self._inner.get_vocab(with_added_tokens=True)), default=1)
+
+
+class TokenBytes(dict[int, bytes]):
+    """The bytes that each token stands for, filled as they are asked for: `tokens[token_id]`."""
+
+    def __init__(self, tokenizer: Tokenizer, known: Mapping[int, bytes] | None = None) -> None:
+        super().__init__(known or {})
+        self._tokenizer = tokenizer
+
+    def __missing__(self, token_id: int) -> bytes:
+        tokenizer = self._tokenizer
+        token = tokenizer.token_of(token_id)
+        if token is None:
+            found = b""
+        elif tokenizer.byte_level:
+            found = token_bytes(token)
+        else:
+            found = tokenizer.decode([token_id], skip_special_tokens=False).encode()
+        self[token_id] = found
+        return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
