@@ -1,8 +1,8 @@
 """Decode steps as CUDA graphs: one launch in place of hundreds.
 
-A graph has a fixed number of rows; a step takes the smallest one that holds it and fills it up with dummy rows. Graphs
-are captured when they are first wanted, or while the engine has nothing else to do, so that serving starts at once. They
-share one pool of memory, and when that runs out, the sizes that were not captured yet are launched piece by piece.
+A graph has a fixed number of rows; a step takes the smallest one that holds it and fills it up with dummy rows.
+Graphs are captured when they are first wanted, or while the engine has nothing else to do, so that serving starts at
+once. They share one pool of memory, and when that runs out, the sizes that were not captured yet are launched piece by piece.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Captured:
 def graph_sizes(most: int) -> tuple[int, ...]:
     """Rows of the graphs for up to `most` sequences: 1, 2, 4, multiples of 8, of 16 above 128, and `most`."""
     sizes = [1, 2, 4, *range(8, 128, 8), *range(128, most + 1, 16)]
-    return tuple(size for size in sizes if size < most) + (most,)
+    return (*(size for size in sizes if size < most), most)
 
 
 class DecodeGraphs:

@@ -42,9 +42,10 @@ class DeviceRunner(Runner):
         self._slots = DeviceSlots(slots, most_blocks, cache.blocks - 1, max_model_len, device)
         self.drawn = self._slots.drawn
         self._decode = DecodeStep(model, cache, self._slots, slots)
-        self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY) if device.type == "cuda" else None
+        self._stream: torch.cuda.Stream | None = None
         self._graphs: DecodeGraphs | None = None
-        if self._stream is not None:
+        if device.type == "cuda":
+            self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
             if graph_bytes is not None and model.decode_attention.candidate.capturable:
                 self._graphs = DecodeGraphs(self._decode, self._stream, graph_bytes)

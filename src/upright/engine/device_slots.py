@@ -1,7 +1,7 @@
 """What the device keeps for every running sequence, so that a decode step needs next to nothing from the host.
 
-A sequence owns a slot while it runs. The last row of everything is a dummy's: rows that only fill a CUDA graph up to its
-size read and write there.
+A sequence owns a slot while it runs. The last row of everything is a dummy's: rows that only fill a CUDA graph up to
+its size read and write there.
 """
 
 from __future__ import annotations
