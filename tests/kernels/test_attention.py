@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from importlib.util import find_spec
+from itertools import accumulate
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from upright.kernels.attention.batch import KVCache, PagedBatch, make_batch
-from upright.kernels.attention.candidate import AttentionNeed, Candidate
-from upright.kernels.attention.dispatch import CANDIDATES, NoAttention, choose
+from upright.kernels.attention.batch import KVCache, PagedBatch, decode_batch, make_batch
+from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
+from upright.kernels.attention.dispatch import NoAttention, choose
+from upright.kernels.attention.flash import FLASH
+from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.sdpa import SDPA
+from upright.kernels.attention.tiles import TRITON
 
-NEED = AttentionNeed("cpu", None, torch.float32, 64, "paged")
-OTHERS = [candidate for candidate in CANDIDATES if candidate is not REFERENCE]
+NEED = AttentionNeed("cpu", None, torch.float32, 64, "decode")
+ON_CPU = (SDPA, REFERENCE)
 
 sequences = st.lists(
     st.integers(1, 40).flatmap(lambda context: st.tuples(st.integers(1, context), st.just(context))),
@@ -61,7 +69,7 @@ def dense_answer(query: torch.Tensor, layer: torch.Tensor, batch: PagedBatch, sc
     return torch.stack(rows).to(query.dtype)
 
 
-@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda c: c.name)
+@pytest.mark.parametrize("candidate", ON_CPU, ids=lambda c: c.name)
 @given(
     batch_of=sequences,
     heads=st.sampled_from([(4, 4), (6, 2), (3, 1)]),
@@ -80,7 +88,7 @@ def test_paged_equals_the_definition(candidate, batch_of, heads, size, block_siz
         torch.testing.assert_close(answer, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("candidate", CANDIDATES, ids=lambda c: c.name)
+@pytest.mark.parametrize("candidate", ON_CPU, ids=lambda c: c.name)
 @given(lengths=st.lists(st.integers(1, 12), min_size=1, max_size=8), size=st.sampled_from([8, 80]))
 @settings(max_examples=40, deadline=None)
 def test_packed_keeps_runs_apart(candidate, lengths, size):
@@ -93,22 +101,6 @@ def test_packed_keeps_runs_apart(candidate, lengths, size):
         weights = (torch.einsum("thd,lhd->htl", q, k) * 0.3).softmax(-1)
         parts.append(torch.einsum("htl,lhd->thd", weights, v).float())
     torch.testing.assert_close(answer, torch.cat(parts), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("candidate", OTHERS, ids=lambda c: c.name)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("batch_of", [[(1, 30), (1, 7), (1, 300)], [(1, 9), (20, 20), (5, 70), (1, 4)]])
-def test_paged_on_a_gpu_equals_the_reference(candidate, dtype, batch_of):
-    layer, batch = filled_cache(batch_of, 16, 2, 64, True, 0)
-    query = torch.randn(sum(new for new, _ in batch_of), 6, 64)
-    expected = REFERENCE.paged(query, layer, batch, 0.125)
-    tables = [row[: -(-c // 16)].tolist() for row, (_, c) in zip(batch.block_tables, batch_of, strict=True)]
-    there = make_batch(tables, [n for n, _ in batch_of], [c for _, c in batch_of], 16, "cuda")
-    answer = candidate.paged(query.to("cuda", dtype), layer.to("cuda", dtype), there, 0.125)
-    tolerance = 1e-4 if dtype == torch.float32 else 2e-2
-    torch.testing.assert_close(answer.cpu().float(), expected, atol=tolerance, rtol=tolerance)
 
 
 def test_the_first_that_can_serve_is_chosen():
@@ -126,6 +118,60 @@ def test_those_before_it_say_why_not():
     assert forced.declined == {"sdpa": "reference is forced"}
 
 
+def cuda(layout: Layout, capability: tuple[int, int] = (9, 0), **others: Any) -> AttentionNeed:
+    return dataclasses.replace(AttentionNeed("cuda", capability, torch.bfloat16, 64, layout), **others)
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="needs triton")
+def test_an_h100_gets_what_is_made_for_it():
+    assert choose(cuda("decode")).candidate is TRITON
+    assert choose(cuda("prefill")).candidate is FLASH
+    assert choose(cuda("decode", dtype=torch.float32)).candidate is PORTABLE
+    assert choose(cuda("packed"), forced="triton").candidate is TRITON
+
+
+@pytest.mark.parametrize("layout", ["decode", "prefill", "packed"])
+def test_portable_declines_what_an_old_card_does(layout):
+    old = choose(cuda(layout, (7, 5), dtype=torch.float16))
+    portable = choose(cuda(layout, dtype=torch.float16, portable=True))
+    assert portable.candidate is old.candidate
+    assert portable.declined.keys() == old.declined.keys()
+    assert old.candidate is PORTABLE or (layout == "decode" and find_spec("triton") is None)
+    assert all("sm80" in reason for reason in old.declined.values() if "Triton" not in reason)
+
+
+def test_a_forced_one_forces_only_the_layouts_it_has():
+    assert choose(cuda("packed"), forced="flash").candidate is FLASH
+    assert choose(cuda("decode"), forced="flash").candidate is choose(cuda("decode")).candidate
+    with pytest.raises(NoAttention, match="triton: needs CUDA, not cpu"):
+        choose(NEED, forced="triton")
+
+
+def test_the_fastest_is_taken_where_there_is_a_clock():
+    names = ("slow", "fast", "middle")
+    racing = tuple(Candidate(name, lambda need: None, REFERENCE.paged, REFERENCE.packed) for name in names)
+    times = {"slow": 3.0, "fast": 1.0, "middle": 2.0}
+    choice = choose(NEED, candidates=(*racing, REFERENCE), clock=lambda candidate: times[candidate.name])
+    assert choice.candidate.name == "fast"
+    assert choice.times == times
+    assert choice.declined == {"slow": "takes 3.00 ms, fast 1.00", "middle": "takes 2.00 ms, fast 1.00"}
+
+
+def test_one_that_fails_is_not_taken():
+    def clock(candidate: Candidate) -> float:
+        if candidate.name == "broken":
+            raise RuntimeError("no kernel\nfor this")
+        return 1.0
+
+    racing = tuple(
+        Candidate(name, lambda need: None, REFERENCE.paged, REFERENCE.packed) for name in ("broken", "sound")
+    )
+    choice = choose(NEED, candidates=(*racing, REFERENCE), clock=clock)
+    assert choice.candidate.name == "sound"
+    assert choice.declined == {"broken": "failed when it was measured: no kernel"}
+    assert choose(NEED, candidates=(racing[0], racing[0], REFERENCE), clock=clock).candidate is REFERENCE
+
+
 def test_when_none_can_every_one_is_named_with_its_reason():
     picky = tuple(
         Candidate(name, lambda need, name=name: f"{name} wants more", REFERENCE.paged, REFERENCE.packed)
@@ -133,14 +179,46 @@ def test_when_none_can_every_one_is_named_with_its_reason():
     )
     with pytest.raises(NoAttention, match=r"first: first wants more; second: second wants more"):
         choose(NEED, candidates=picky)
-    with pytest.raises(NoAttention, match=r"no attention candidate 'flash'; there are: first, second"):
-        choose(NEED, forced="flash", candidates=picky)
+    with pytest.raises(NoAttention, match=r"no attention candidate 'other'; there are: first, second"):
+        choose(NEED, forced="other", candidates=picky)
 
 
 def test_a_forced_one_that_declines_is_not_replaced():
-    need = AttentionNeed("mps", None, torch.float32, 64, "paged")
+    need = AttentionNeed("mps", None, torch.float32, 64, "packed")
     with pytest.raises(NoAttention, match="sdpa: not tried on mps; reference: sdpa is forced"):
         choose(need, forced="sdpa")
+
+
+@given(batch_of=sequences, block_size=st.sampled_from([1, 5, 16]))
+@settings(max_examples=40, deadline=None)
+def test_a_batch_says_where_every_token_lies(batch_of, block_size):
+    layer, batch = filled_cache(batch_of, block_size, 1, 1, True, 0)
+    assert not layer.view(-1, 2)[batch.slot_mapping].isnan().any()
+    expected = [
+        int(batch.block_tables[sequence, position // block_size]) * block_size + position % block_size
+        for sequence, (new, context) in enumerate(batch_of)
+        for position in range(context - new, context)
+    ]
+    assert batch.slot_mapping.tolist() == expected
+    assert batch.query_starts.tolist() == [0, *accumulate(new for new, _ in batch_of)]
+    assert batch.contexts.tolist() == [context for _, context in batch_of]
+    dtypes = (batch.slot_mapping.dtype, batch.block_tables.dtype, batch.query_starts.dtype, batch.contexts.dtype)
+    assert dtypes == (torch.int64, torch.int32, torch.int32, torch.int32)
+
+
+def test_a_batch_of_nothing():
+    batch = make_batch([], [], [], 16)
+    assert batch.slot_mapping.shape == (0,)
+    assert batch.block_tables.shape == (0, 0)
+
+
+def test_a_decode_batch_knows_no_lengths():
+    batch = decode_batch(torch.tensor([3, 9]), torch.zeros(2, 5, dtype=torch.int32), torch.tensor([4, 1]).int())
+    assert batch.decode_only
+    assert batch.context_lengths == ()
+    assert batch.query_starts.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="2 slots, 3 block tables"):
+        decode_batch(torch.tensor([3, 9]), torch.zeros(3, 5, dtype=torch.int32), torch.tensor([4, 1]).int())
 
 
 def test_a_batch_knows_whether_it_only_decodes():

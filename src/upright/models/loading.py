@@ -15,6 +15,7 @@ from torch import Tensor
 
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
+from upright.kernels.attention.measure import packed_clock
 from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder
 from upright.models.model import Model
@@ -55,14 +56,17 @@ def load_model(
         image = dataclasses.replace(config.image, max_pixels=most, min_pixels=min(config.image.min_pixels, most))
         config = dataclasses.replace(config, image=image)
     capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
-    need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "paged")
-    decoder_attention = choose(need, attention)
-    decoder = Decoder(config.decoder, dtype, device, decoder_attention.candidate)
+    need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "decode")
+    decode_attention = choose(need, attention)
+    prefill_attention = choose(dataclasses.replace(need, layout="prefill"), attention)
+    decoder = Decoder(config.decoder, dtype, device, decode_attention.candidate, prefill_attention.candidate)
     parameters = decoder.parameters()
     vision = vision_attention = None
     if config.vision is not None:
         head_size = config.vision.hidden_size // config.vision.heads
-        vision_attention = choose(dataclasses.replace(need, head_size=head_size, layout="packed"), attention)
+        need = dataclasses.replace(need, head_size=head_size, layout="packed")
+        clock = packed_clock(config.vision.heads, need, device) if device.type == "cuda" else None
+        vision_attention = choose(need, attention, clock=clock)
         vision = VisionTower(config.vision, dtype, device, vision_attention.candidate)
         parameters |= vision.parameters()
     with torch.inference_mode():
@@ -75,7 +79,8 @@ def load_model(
         config=config,
         decoder=decoder,
         vision=vision,
-        decoder_attention=decoder_attention,
+        decode_attention=decode_attention,
+        prefill_attention=prefill_attention,
         vision_attention=vision_attention,
         native_declined=native_declined,
         dtype=dtype,

@@ -17,7 +17,8 @@ class Model:
     config: ModelConfig
     decoder: Decoder
     vision: VisionTower | None
-    decoder_attention: Choice
+    decode_attention: Choice  # steps in which every sequence brings one token
+    prefill_attention: Choice  # all other steps
     vision_attention: Choice | None
     native_declined: str | None  # why C does not serve the decoder's small steps; None when it does
     dtype: torch.dtype

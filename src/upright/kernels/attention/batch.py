@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -13,13 +14,16 @@ from torch import Tensor
 
 Plan = TypeVar("Plan")
 
+_DTYPES = {4: torch.int32, 8: torch.int64}
+
 
 @dataclass(frozen=True)
 class PagedBatch:
     """One step. Sequences are in batch order and the rows of a sequence are contiguous.
 
     NOTE: the host tuples and the device tensors say the same thing; kernels read the tensors, candidates that cut
-    sequences apart read the tuples, and neither waits for the other.
+    sequences apart read the tuples, and neither waits for the other. A batch of `decode_batch` has no tuples: its
+    lengths are on the device alone.
     """
 
     slot_mapping: Tensor  # int64 [T]: block * block_size + offset of each new token
@@ -33,7 +37,7 @@ class PagedBatch:
     @property
     def decode_only(self) -> bool:
         """True when every sequence brings exactly one token."""
-        return len(self.query_lengths) == self.slot_mapping.shape[0]
+        return self.contexts.shape[0] == self.slot_mapping.shape[0]
 
     def plan(self, name: str, make: Callable[[PagedBatch], Plan]) -> Plan:
         """What a candidate works out once a step and reuses on every layer."""
@@ -50,25 +54,62 @@ def make_batch(
     block_size: int,
     device: torch.device | str = "cpu",
 ) -> PagedBatch:
-    """The batch of sequences whose blocks are `block_tables[i]` and whose last `query_lengths[i]` tokens are new."""
-    slots = [
-        table[position // block_size] * block_size + position % block_size
-        for table, new, context in zip(block_tables, query_lengths, context_lengths, strict=True)
-        for position in range(context - new, context)
-    ]
-    starts = [0]
-    for new in query_lengths:
-        starts.append(starts[-1] + new)
+    """The batch of sequences whose blocks are `block_tables[i]` and whose last `query_lengths[i]` tokens are new.
+
+    Everything goes to the device in one copy, which a GPU makes while the host goes on.
+    """
     widest = max(map(len, block_tables), default=0)
-    padded = [[*table, *[table[0]] * (widest - len(table))] for table in block_tables]
+    tables, starts, slots = array("i"), array("i", [0]), array("q")
+    for table, new, context in zip(block_tables, query_lengths, context_lengths, strict=True):
+        tables += array("i", table)
+        tables += array("i", table[:1]) * (widest - len(table))
+        starts.append(starts[-1] + new)
+        if new == 1:
+            slots.append(table[(context - 1) // block_size] * block_size + (context - 1) % block_size)
+        else:
+            slots.frombytes(_slots(table, context - new, context, block_size).tobytes())
+    parts = _to_device((slots, tables, starts, array("i", context_lengths)), torch.device(device))
     return PagedBatch(
-        slot_mapping=torch.tensor(slots, dtype=torch.int64, device=device),
-        block_tables=torch.tensor(padded, dtype=torch.int32, device=device),
+        slot_mapping=parts[0],
+        block_tables=parts[1].view(len(block_tables), widest),
         query_lengths=tuple(query_lengths),
         context_lengths=tuple(context_lengths),
-        query_starts=torch.tensor(starts, dtype=torch.int32, device=device),
-        contexts=torch.tensor(list(context_lengths), dtype=torch.int32, device=device),
+        query_starts=parts[2],
+        contexts=parts[3],
     )
+
+
+def decode_batch(slot_mapping: Tensor, block_tables: Tensor, contexts: Tensor) -> PagedBatch:
+    """A step in which each sequence brings one token and only the device knows the lengths, as in a CUDA graph.
+
+    slot_mapping int64 [S], block_tables int32 [S, most blocks], contexts int32 [S]. Rows of padding have any slot that
+    may be written, any valid block and a context of at least 0.
+    """
+    count = slot_mapping.shape[0]
+    if block_tables.shape[0] != count or contexts.shape[0] != count:
+        raise ValueError(f"{count} slots, {block_tables.shape[0]} block tables and {contexts.shape[0]} contexts")
+    starts = torch.arange(count + 1, dtype=torch.int32, device=slot_mapping.device)
+    return PagedBatch(slot_mapping, block_tables, (1,) * count, (), starts, contexts)
+
+
+def _slots(table: Sequence[int], start: int, stop: int, block_size: int) -> numpy.ndarray[Any, Any]:
+    """Slots of the positions from `start` to `stop` of a sequence with the blocks `table`: int64."""
+    positions = numpy.arange(start, stop, dtype=numpy.int64)
+    blocks = numpy.asarray(table, dtype=numpy.int64)
+    return blocks[positions // block_size] * block_size + positions % block_size
+
+
+def _to_device(parts: Sequence[array[int]], device: torch.device) -> tuple[Tensor, ...]:
+    """Arrays of 4 or 8 bytes an element on the device, in one copy; wider elements come first, so all are aligned."""
+    host = [torch.tensor([], dtype=_DTYPES[p.itemsize]) if not p else torch.frombuffer(p, dtype=_DTYPES[p.itemsize])
+            for p in parts]  # fmt: skip
+    if device.type != "cuda":
+        return tuple(part.to(device) for part in host)
+    as_bytes = [part.view(torch.uint8) for part in host]
+    pinned = torch.empty(sum(map(len, as_bytes)), dtype=torch.uint8, pin_memory=True)
+    torch.cat(as_bytes, out=pinned)
+    there = torch.split(pinned.to(device, non_blocking=True), list(map(len, as_bytes)))
+    return tuple(part.view(one.dtype) for part, one in zip(there, host, strict=True))
 
 
 class KVCache:

@@ -1,14 +1,30 @@
-"""Which attention serves a need: the first candidate that does not decline."""
+"""Which attention serves a need: the first candidate that does not decline, or the fastest where a clock is given."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from upright.kernels.attention.candidate import AttentionNeed, Candidate
+import torch
+
+from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
+from upright.kernels.attention.cudnn import CUDNN
+from upright.kernels.attention.flash import FLASH
+from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.sdpa import SDPA
+from upright.kernels.attention.tiles import TRITON
 
-CANDIDATES: tuple[Candidate, ...] = (SDPA, REFERENCE)  # fastest first
+CANDIDATES: tuple[Candidate, ...] = (TRITON, FLASH, CUDNN, PORTABLE, SDPA, REFERENCE)
+
+_CUDA_ORDER: dict[Layout, tuple[Candidate, ...]] = {  # fastest first
+    "decode": (TRITON, PORTABLE, SDPA, REFERENCE),
+    "prefill": (FLASH, TRITON, PORTABLE, SDPA, REFERENCE),
+    "packed": (CUDNN, TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
+}
+_OTHER_ORDER = (SDPA, REFERENCE)
+
+Clock = Callable[[Candidate], float]  # milliseconds that a candidate takes
 
 
 class NoAttention(Exception):
@@ -17,28 +33,81 @@ class NoAttention(Exception):
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate that serves, and why those before it do not (name → reason)."""
+    """The candidate that serves, and why others do not (name → reason).
+
+    `times` holds the milliseconds that the candidates took where they were measured.
+    """
 
     candidate: Candidate
     declined: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)
 
 
-def choose(need: AttentionNeed, forced: str | None = None, candidates: tuple[Candidate, ...] = CANDIDATES) -> Choice:
-    """The first of `candidates` that can serve `need`; with `forced`, that one or none.
+def choose(
+    need: AttentionNeed,
+    forced: str | None = None,
+    candidates: tuple[Candidate, ...] | None = None,
+    clock: Clock | None = None,
+) -> Choice:
+    """The first of `candidates` that can serve `need`; with `forced`, that one or none; with `clock`, the fastest.
+
+    A forced candidate that has nothing for the layout forces nothing. `candidates` are those for the device and the
+    layout if not given. The reference is not timed: it is there for those that decline.
 
     Raises: NoAttention when none can, or when the forced one is unknown or declines.
     """
-    names = [candidate.name for candidate in candidates]
-    if forced is not None and forced not in names:
-        raise NoAttention(f"there is no attention candidate {forced!r}; there are: {', '.join(names)}")
+    known = CANDIDATES if candidates is None else candidates
+    if forced is not None and forced not in [candidate.name for candidate in known]:
+        names = ", ".join(candidate.name for candidate in known)
+        raise NoAttention(f"there is no attention candidate {forced!r}; there are: {names}")
+    if any(candidate.name == forced and need.layout not in candidate.layouts for candidate in known):
+        forced = None
+    if candidates is None and any(candidate.name == forced for candidate in _order(need)):
+        candidates = _order(need)
+    elif candidates is None:
+        candidates = _order(need) if forced is None else known
     declined: dict[str, str] = {}
+    able: list[Candidate] = []
     for candidate in candidates:
-        if forced is not None and candidate.name != forced:
-            declined[candidate.name] = f"{forced} is forced"
-            continue
-        reason = candidate.declines(need)
+        forbidden = forced is not None and candidate.name != forced
+        reason = f"{forced} is forced" if forbidden else candidate.declines(need)
         if reason is None:
-            return Choice(candidate, declined)
-        declined[candidate.name] = reason
-    reasons = "; ".join(f"{name}: {reason}" for name, reason in declined.items())
-    raise NoAttention(f"no attention candidate can serve {need}: {reasons}")
+            able.append(candidate)
+            if clock is None or candidate is REFERENCE:
+                break
+        else:
+            declined[candidate.name] = reason
+    if not able:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in declined.items())
+        raise NoAttention(f"no attention candidate can serve {need}: {reasons}")
+    if clock is None or len(able) < 3:
+        return Choice(able[0], declined)
+    return _race(able, declined, clock)
+
+
+def _race(able: list[Candidate], declined: dict[str, str], clock: Clock) -> Choice:
+    times: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    for candidate in able:
+        if candidate is REFERENCE:
+            continue
+        try:
+            times[candidate.name] = clock(candidate)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            failed[candidate.name] = f"failed when it was measured: {str(error).splitlines()[0]}"
+    ran = [candidate for candidate in able if candidate.name in times]
+    if not ran:
+        return Choice(REFERENCE, declined | failed)
+    best = min(ran, key=lambda candidate: times[candidate.name])
+    slower = {
+        name: f"takes {time:.2f} ms, {best.name} {times[best.name]:.2f}"
+        for name, time in times.items()
+        if name != best.name
+    }
+    return Choice(best, declined | failed | slower, times)
+
+
+def _order(need: AttentionNeed) -> tuple[Candidate, ...]:
+    return _CUDA_ORDER[need.layout] if need.device_type == "cuda" else _OTHER_ORDER

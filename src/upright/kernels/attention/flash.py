@@ -1,0 +1,98 @@
+"""Attention through the FlashAttention of torch, for runs of any lengths packed one after the other. sm80 and later."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from upright.kernels.attention.batch import PagedBatch
+from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.mixed import Mixed, attend_mixed, slots_of, to_device
+
+_HALF_WIDTH = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class _Prefill:
+    """Sequences that bring several tokens: where each one's queries and context begin, packed."""
+
+    slots: Tensor  # int64: of all contexts' tokens, one sequence after the other
+    query_starts: Tensor  # int32 [S + 1]
+    context_starts: Tensor  # int32 [S + 1]
+    most_new: int
+    longest: int
+
+
+def _declines(need: AttentionNeed) -> str | None:
+    reason = need.modern_declined()
+    if reason is not None:
+        return reason
+    if need.layout == "decode":
+        return "wants lengths on the host"
+    if need.dtype not in _HALF_WIDTH:
+        return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
+    if need.head_size > 256 or need.head_size % 8:
+        return f"wants heads of at most 256, a multiple of 8, not {need.head_size}"
+    return None
+
+
+def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
+    """Keys and values are gathered from their blocks: a few bytes beside the products of a prefill."""
+    plan = batch.plan("flash", lambda batch: _make_plan(batch, layer.shape[1]))
+
+    def prefill(query: Tensor) -> Tensor:
+        part = plan.prefill
+        tokens = layer.view(-1, 2, *layer.shape[3:]).index_select(0, part.slots)
+        return _varlen(
+            query, tokens[:, 0], tokens[:, 1], part.query_starts, part.context_starts, part.most_new, part.longest,
+            True, scale,
+        )  # fmt: skip
+
+    return attend_mixed(query, layer, batch, scale, plan.mixed, prefill)
+
+
+def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+    starts = _starts(lengths, query.device)
+    longest = max(lengths, default=0)
+    return _varlen(query, key, value, starts, starts, longest, longest, False, scale)
+
+
+def _varlen(
+    query: Tensor, key: Tensor, value: Tensor, query_starts: Tensor, key_starts: Tensor, most_queries: int,
+    most_keys: int, causal: bool, scale: float,
+) -> Tensor:  # fmt: skip
+    """Where a run has more keys than queries, the queries are its last ones."""
+    answer: Tensor = torch.ops.aten._flash_attention_forward(
+        query, key, value, query_starts, key_starts, most_queries, most_keys, 0.0, causal, False, scale=scale
+    )[0]
+    return answer
+
+
+@dataclass(frozen=True)
+class _Plan:
+    mixed: Mixed
+    prefill: _Prefill
+
+
+def _make_plan(batch: PagedBatch, block_size: int) -> _Plan:
+    mixed = Mixed.of(batch)
+    new = [batch.query_lengths[sequence] for sequence in mixed.prefills]
+    contexts = [batch.context_lengths[sequence] for sequence in mixed.prefills]
+    slots = slots_of(batch, mixed.prefills, block_size)
+    starts = torch.tensor([[0, *accumulate(new)], [0, *accumulate(contexts)]], dtype=torch.int32)
+    starts = to_device(starts, batch.slot_mapping.device)
+    prefill = _Prefill(slots, starts[0], starts[1], max(new, default=0), max(contexts, default=0))
+    return _Plan(mixed, prefill)
+
+
+@lru_cache(maxsize=64)
+def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """int32 [runs + 1] on the device. The copy is done when this returns, so any stream may read it."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
+
+
+FLASH = Candidate("flash", _declines, paged, packed, ("prefill", "packed"))

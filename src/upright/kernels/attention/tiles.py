@@ -1,0 +1,80 @@
+"""Attention by our own kernels, written in Triton. Matrix instructions need sm80; see `portable` for older cards."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from upright.kernels.attention.batch import PagedBatch
+from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.mixed import Mixed, decode_rows, to_device
+
+
+@lru_cache
+def has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def triton_declined(need: AttentionNeed) -> str | None:
+    """Why no kernel written in Triton can serve; None when one might."""
+    if not has_triton():
+        return "Triton is not installed"
+    if need.head_size > 256:
+        return f"wants heads of at most 256, not {need.head_size}"
+    return None
+
+
+def _declines(need: AttentionNeed) -> str | None:
+    reason = need.modern_declined() or triton_declined(need)
+    if reason is not None:
+        return reason
+    if need.dtype not in (torch.float16, torch.bfloat16):
+        return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
+    return None
+
+
+def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix: bool = True) -> Tensor:
+    """Attention of a batch in which every sequence brings one token. Reads lengths on the device alone."""
+    from upright.kernels.triton import paged_decode
+
+    sequences, heads, size = query.shape
+    longest = batch.block_tables.shape[1] * layer.shape[1]
+    work = batch.plan(
+        "triton decode",
+        lambda batch: paged_decode.workspace(sequences, heads, layer.shape[3], size, longest, query.device),
+    )
+    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    paged_decode.attend(query, layer, batch.block_tables, batch.contexts, scale, work, output, matrix=matrix)
+    return output
+
+
+def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
+    if batch.decode_only:
+        return decode(query, layer, batch, scale)
+    from upright.kernels.triton import paged_prefill
+
+    def make_tiles(batch: PagedBatch) -> Tensor:
+        host = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, mixed.prefills)
+        return to_device(host, query.device)
+
+    mixed = batch.plan("mixed", Mixed.of)
+    tiles = batch.plan("triton tiles", make_tiles)
+    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    if mixed.decodes:
+        decode_rows(query, layer, batch, scale, mixed, output)
+    paged_prefill.attend(
+        query, layer, batch.block_tables, batch.contexts, batch.query_starts, tiles, scale, output
+    )  # fmt: skip
+    return output
+
+
+def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+    from upright.kernels.triton import packed_attention
+
+    return packed_attention.attend(query, key, value, lengths, scale)
+
+
+TRITON = Candidate("triton", _declines, paged, packed, capturable=True)
