@@ -14,7 +14,7 @@ SIGNALS = {
     "term": signal.SIGTERM,
     "stop": signal.SIGSTOP,
 }
-FAULTS = ("raise", "exit", "memory", "spin", "close")  # `upright.engine.faults` says what they do
+FAULTS = ("raise", "exit", "memory", "spin", "close", "astray")  # `upright.engine.faults` says what they do
 KINDS = (*SIGNALS, *FAULTS)
 
 

@@ -19,9 +19,7 @@ import argparse
 import asyncio
 import itertools
 import json
-import os
 import shlex
-import signal
 import statistics
 import sys
 import time
@@ -31,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from client import Reply, ask, connect
+from deaths import KINDS, needs_faults, strike
 from healing_server import HealingServer, version_line, working_directory
 from quiet import wait_quiet
 
@@ -68,7 +67,7 @@ class Variant:
         ]
 
 
-async def one_death(server: HealingServer, streams: int, tokens: int, others: float) -> Death:
+async def one_death(server: HealingServer, streams: int, tokens: int, others: float, fault: tuple[str, Path]) -> Death:
     """Raises: RuntimeError if a stream is not whole, or no report comes."""
     replies = [Reply() for _ in range(streams)]
     async with connect(LIMIT) as session:
@@ -82,7 +81,7 @@ async def one_death(server: HealingServer, streams: int, tokens: int, others: fl
             await asyncio.sleep(0.01)
         status = await asyncio.to_thread(server.status)
         killed = time.monotonic()
-        os.kill(status["engines"][0]["pid"], signal.SIGKILL)
+        strike(fault[0], status["engines"][0]["pid"], fault[1])
         await asyncio.gather(*asked)
     for reply in replies:
         if reply.error or reply.tokens != tokens:
@@ -121,11 +120,15 @@ def _body(number: int, tokens: int) -> dict[str, Any]:
 
 def measure(variant: Variant, options: argparse.Namespace, directory: Path) -> None:
     extra = [*shlex.split(options.options), "--max-num-seqs", str(max(8, options.streams)), *variant.options]
+    faults = directory / f"{variant.name.replace(' ', '-')}-faults"
+    faults.mkdir(parents=True)
+    if needs_faults([options.kind]):
+        extra += ["--test-faults", str(faults)]
     with HealingServer(options.model, directory / variant.name.replace(" ", "-"), *extra) as server:
         for number in range(options.deaths):
             server.settle()
             others = wait_quiet(options.patience)
-            death = asyncio.run(one_death(server, options.streams, options.tokens, others))
+            death = asyncio.run(one_death(server, options.streams, options.tokens, others, (options.kind, faults)))
             variant.deaths.append(death)
             told = ", ".join(f"{name} {seconds:.2f}" for name, seconds in death.parts.items())
             print(
@@ -152,13 +155,17 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2")
     parser.add_argument("--deaths", type=int, default=5, help="of each variant")
     parser.add_argument("--streams", type=int, default=8)
+    parser.add_argument("--kind", choices=KINDS, default="kill", help="how the engine dies")
     parser.add_argument("--tokens", type=int, default=96, help="of each stream")
+    parser.add_argument("--reserve-only", action="store_true", help="leave out the comparison without a reserve")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for other programs to be quiet")
     parser.add_argument("--options", default="--max-model-len 2048", help="more options of `upright serve`")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     directory = working_directory("recovery")
-    variants = [Variant("with a reserve", []), Variant("without", ["--no-standby"])]
+    variants = [Variant("with a reserve", [])]
+    if not options.reserve_only:
+        variants.append(Variant("without", ["--no-standby"]))
     for variant in variants:
         measure(variant, options, directory)
     print(f"{datetime.now().astimezone().isoformat(timespec='seconds')}, {version_line()}")

@@ -4,8 +4,8 @@
 
 A model of the directory's shape gets random weights, in bfloat16, that both load. Upright generates; transformers
 then reads what Upright wrote and says at every position which token it would have taken, once in bfloat16 and once in
-float32. Where they part, the float32 logits of the two tokens are compared: a gap within the rounding error of bfloat16 is a
-near-tie, which no two correct programs need to break alike.
+float32. Where they part, the float32 logits of the two tokens are compared: a gap within the rounding error of
+bfloat16 is a near-tie, which no two correct programs need to break alike.
 """
 
 from __future__ import annotations

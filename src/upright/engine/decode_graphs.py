@@ -2,7 +2,8 @@
 
 A graph has a fixed number of rows; a step takes the smallest one that holds it and fills it up with dummy rows.
 Graphs are captured when they are first wanted, or while the engine has nothing else to do, so that serving starts at
-once. They share one pool of memory, and when that runs out, the sizes that were not captured yet are launched piece by piece.
+once. They share one pool of memory, and when that runs out, the sizes that were not captured yet are launched piece by
+piece.
 """
 
 from __future__ import annotations
