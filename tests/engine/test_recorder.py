@@ -13,6 +13,7 @@ from tests.engine.driving import Picture, Setting, greedy, make_core, random_pro
 from upright.engine import image_queue
 from upright.engine.black_box import SIZE, BlackBox, Reading, nameless_file
 from upright.engine.core import EngineCore
+from upright.engine.images import ImageDecoder
 from upright.engine.recorder import Recorder
 from upright.messages import Request
 
@@ -73,14 +74,15 @@ def test_requests_are_named_before_their_images_are_touched(
 ) -> None:
     core = recorded(model, box)
     go, touched = threading.Event(), []
-    decode = image_queue.decode_image
+    decode = ImageDecoder.decode
 
     def slow(*given):  # type: ignore[no-untyped-def]
         touched.append(read(box).record)
         go.wait()
         return decode(*given)
 
-    monkeypatch.setattr(image_queue, "decode_image", slow)
+    monkeypatch.setattr(ImageDecoder, "decode", slow)
+    monkeypatch.setattr(image_queue, "AT_ONCE", 8)
     pictures: list[Request] = [
         with_images(model, greedy(f"picture-{n}", [], 1), [[5, 6], Picture.random(n, 60, 60), [7]]) for n in range(12)
     ]

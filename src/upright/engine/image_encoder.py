@@ -1,56 +1,85 @@
-"""Images of a step through the vision tower, and their features over the placeholder tokens of prompts."""
+"""Images through the vision tower, and their features over the placeholder tokens of prompts.
+
+A pass through the tower is queued a few layers with each step, so that running sequences keep their pace; on a GPU on a
+stream of its own, with a lower priority than a step's. A step that reads features before their pass is done has the
+rest queued at once, and the device waits for it, never the host.
+"""
 
 from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from upright.engine.images import ImageDecoder
+from upright.engine.pixels import PixelStore
 from upright.engine.scheduler import Chunk, Encoding
-from upright.engine.sequence import image_end
+from upright.engine.sequence import Sequence, image_end
+from upright.messages import Image
 from upright.models.image_grid import ImageGrid
-from upright.models.image_pixels import image_patches
+from upright.models.image_pixels import pack_patches
 from upright.models.model import Model
+from upright.models.vision import TowerPass
+
+PASS_PATCHES = 8192  # images are packed up to here: enough to fill a device, and the first are ready soon
+PASS_STEPS = 8  # over which a pass is spread while sequences run
+TOWER_PRIORITY, STEP_PRIORITY = 0, -1  # of CUDA streams: where both have work the lower number goes first
+
+
+@dataclass(eq=False)
+class _Pass:
+    """Images that go through the tower together."""
+
+    images: list[Image]
+    pixels: list[Tensor]  # until it begins
+    run: TowerPass | None = None  # from then on, until its last operation is queued
+    ready: torch.cuda.Event | None = None  # recorded behind that
 
 
 class ImageEncoder:
-    """Keeps what the encoder cache only counts: features [tokens, hidden] by image key."""
+    """Keeps what the encoder cache only counts: features [tokens, hidden] by image key. One thread calls it."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, own_stream: bool = True) -> None:
+        self.pixels = PixelStore()
+        self.decoder = ImageDecoder(model.config.vision.patch_size if model.config.vision else 1, model.device)
         self._model = model
+        self._stream: torch.cuda.Stream | None = None
+        if model.device.type == "cuda" and model.vision is not None and own_stream:
+            self._stream = torch.cuda.Stream(model.device, priority=TOWER_PRIORITY)  # type: ignore[no-untyped-call]
+            self._stream.wait_stream(torch.cuda.current_stream(model.device))  # which may still fill the weights
         self._features: dict[bytes, Tensor] = {}
+        self._passes: dict[bytes, _Pass] = {}  # by key: where features are that may not be ready
+        self._queue: deque[_Pass] = deque()  # with layers left to queue, in order
+        self._running: deque[_Pass] = deque()  # the device has all of them, in order
 
     def drop(self, keys: list[bytes]) -> None:
         """Forget features whose room others have taken; unknown keys were never encoded."""
         for key in keys:
             self._features.pop(key, None)
+            self._passes.pop(key, None)
 
-    def finished(self) -> list[bytes]:
-        """Keys whose features have become ready since this was last asked."""
-        return []
+    def forget(self, sequence: Sequence) -> None:
+        """The sequence has left the engine, and its images may never have been encoded."""
+        for image in sequence.request.images:
+            self.pixels.take(image.key)
 
     def encode(self, encodings: tuple[Encoding, ...]) -> None:
-        """All images of the step in one pass through the tower, packed."""
-        config, tower = self._model.config, self._model.vision
-        if tower is None or config.vision is None or config.image is None:
-            raise ValueError("a request with images reached a model without a vision tower")
-        images = [encoding.sequence.request.images[encoding.image] for encoding in encodings]
-        patch = config.vision.patch_size
-        patches = [
-            image_patches(
-                encoding.sequence.pixels[encoding.image].to(self._model.device),
-                ImageGrid(image.grid_height * patch, image.grid_width * patch, image.grid_height, image.grid_width,
-                          image.tokens),
-                config.vision,
-                config.image,
-            )
-            for encoding, image in zip(encodings, images, strict=True)
-        ]  # fmt: skip
-        packed = patches[0] if len(patches) == 1 else torch.cat(patches)
-        features = tower.encode(packed, [(image.grid_height, image.grid_width) for image in images])
-        # Each image owns its features: a view would keep the whole pass alive until its last image is evicted.
-        for image, part in zip(images, torch.split(features, [image.tokens for image in images]), strict=True):
-            self._features[image.key] = part.clone() if len(images) > 1 else part
+        """Take up images. Those that are packed into a pass share it; an image always stays whole.
 
+        Raises: ValueError without a vision tower; ImageFault when an image that could be decoded before no longer can.
+        """
+        if self._model.vision is None:
+            raise ValueError("a request with images reached a model without a vision tower")
+        for images in packed([encoding.sequence.request.images[encoding.image] for encoding in encodings]):
+            made = _Pass(images, [self._pixels(image) for image in images])
+            self._passes.update((image.key, made) for image in images)
+            self._queue.append(made)
+
+    @torch.inference_mode()
     def place(self, hidden: Tensor, chunks: tuple[Chunk, ...]) -> None:
         """Overwrite the embeddings of placeholder tokens in `hidden` [T, hidden] with the images' features."""
         row = 0
@@ -60,5 +89,112 @@ class ImageEncoder:
                 image = chunk.sequence.request.images[index]
                 first, last = max(chunk.start, image.start), min(stop, image_end(image))
                 target = hidden[row + first - chunk.start : row + last - chunk.start]
-                target.copy_(self._features[image.key][first - image.start : last - image.start])
+                target.copy_(self._features_of(image.key)[first - image.start : last - image.start])
             row += chunk.length
+
+    @torch.inference_mode()
+    def finished(self) -> list[bytes]:
+        """Keys of the images whose features have become ready since this was last asked; to be asked once a step.
+
+        Carries the passes on, as far as is fair to the steps that run beside them: the more passes wait, the more of
+        the device's time they get.
+        """
+        layers = -(-self._depth // PASS_STEPS) * len(self._queue)
+        with self._on_stream():
+            while self._queue and layers > 0:
+                layers -= self._carry_on(self._queue[0], layers)
+                if self._queue[0].run is None:
+                    self._queue.popleft()
+        keys = []
+        while self._running and _has_passed(self._running[0].ready):
+            made = self._running.popleft()
+            for image in made.images:
+                if self._passes.get(image.key) is made:
+                    del self._passes[image.key]
+                    keys.append(image.key)
+        return keys
+
+    @property
+    def _depth(self) -> int:
+        vision = self._model.config.vision
+        return vision.depth if vision is not None else 0
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return torch.cuda.stream(self._stream) if self._stream is not None else nullcontext()
+
+    def _pixels(self, image: Image) -> Tensor:
+        pixels = self.pixels.take(image.key)
+        # Nobody decoded it, because its features were there when the request came: they have been evicted since.
+        return pixels if pixels is not None else self.decoder.decode(image)
+
+    def _carry_on(self, made: _Pass, layers: int) -> int:
+        """Queue at most `layers` layers of a pass, and the rest with the last of them; returns how many they were."""
+        if made.run is None:
+            if not any(self._passes.get(image.key) is made for image in made.images):
+                return 0  # all of its features have been dropped
+            made.run = self._begin(made)
+        before = made.run.layer
+        made.run.advance(layers)
+        queued = made.run.layer - before
+        if made.run.done:
+            self._end(made, made.run.features)
+        return queued
+
+    def _begin(self, made: _Pass) -> TowerPass:
+        config, tower = self._model.config, self._model.vision
+        assert tower is not None and config.vision is not None and config.image is not None
+        patches = pack_patches(made.pixels, [_grid(image, config.vision.patch_size) for image in made.images],
+                               config.vision, config.image, self._model.device, self._model.dtype)  # fmt: skip
+        made.pixels = []
+        return tower.begin(patches, [(image.grid_height, image.grid_width) for image in made.images])
+
+    def _end(self, made: _Pass, features: Tensor) -> None:
+        # Each image owns its features: a view would keep the whole pass alive until its last image is evicted.
+        for image, part in zip(
+            made.images, torch.split(features, [image.tokens for image in made.images]), strict=True
+        ):
+            if self._passes.get(image.key) is made:
+                self._features[image.key] = part.clone() if len(made.images) > 1 else part
+        made.run = None
+        if self._stream is not None:
+            made.ready = self._stream.record_event()
+        self._running.append(made)
+
+    def _features_of(self, key: bytes) -> Tensor:
+        """Features that the current stream may read."""
+        made = self._passes.get(key)
+        if made is not None and made in self._queue:
+            self._queue.remove(made)
+            with self._on_stream():
+                self._carry_on(made, self._depth)
+        features = self._features[key]
+        if self._stream is not None:
+            current = torch.cuda.current_stream(self._model.device)
+            if made is not None and made.ready is not None:
+                current.wait_event(made.ready)
+            features.record_stream(current)  # so that dropping them does not free them under a step that reads them
+        return features
+
+
+def _has_passed(event: torch.cuda.Event | None) -> bool:
+    return event is None or bool(event.query())  # type: ignore[no-untyped-call]
+
+
+def packed(images: Iterable[Image]) -> Iterator[list[Image]]:
+    """Images in passes of PASS_PATCHES, in order; one that is larger has a pass of its own."""
+    passing: list[Image] = []
+    patches = 0
+    for image in images:
+        size = image.grid_height * image.grid_width
+        if passing and patches + size > PASS_PATCHES:
+            yield passing
+            passing, patches = [], 0
+        passing.append(image)
+        patches += size
+    if passing:
+        yield passing
+
+
+def _grid(image: Image, patch: int) -> ImageGrid:
+    height, width = image.grid_height, image.grid_width
+    return ImageGrid(height * patch, width * patch, height, width, image.tokens)

@@ -4,40 +4,82 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from upright.engine.room import Room
 from upright.messages import Image, RequestFault
 from upright.models.resample import resize_bicubic
 
+AT_WORK_BYTES = 2 << 30  # for all images that are being decoded at the same time, unless one alone needs more
+BYTES_A_PIXEL = 13  # while decoding: four each for Pillow's pixels and a conversion or a turn, three, and two halves
+PINNED_BYTES = 64 << 20  # larger images are rare, and pinned memory is never given back to the system
+
 
 class ImageFault(Exception):
-    """The bytes are not an image that can be read to its end. `fault` goes to the client as a 400."""
+    """The bytes are not an image that can be read to its end."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.fault = RequestFault("invalid_image", message)
+    def told(self, number: int) -> RequestFault:
+        """What the client gets as a 400; `number` counts the request's images from 1."""
+        return RequestFault("invalid_image", f"image {number} {self}")
 
 
-def decode_image(image: Image, number: int, patch_size: int) -> Tensor:
-    """Pixels uint8 [height, width, 3] of the image at its target size; `number` counts from 1, for the message.
+class ImageDecoder:
+    """Files to pixels for one device. Threads share it."""
 
-    As `transformers` loads images: turned by its EXIF orientation, then RGB. The front has checked the header, so the
-    decoded size is within limits. Raises: ImageFault.
-    """
-    from PIL import Image as Pillow
-    from PIL import ImageOps
+    def __init__(self, patch_size: int, device: torch.device) -> None:
+        from PIL import Image as Pillow
 
+        Pillow.MAX_IMAGE_PIXELS = None  # the front's limit has been applied to the header
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is no reason to refuse pixels
+        self._patch_size = patch_size
+        self._device = device
+        self._room = Room(AT_WORK_BYTES)
+
+    def decode(self, image: Image) -> Tensor:
+        """Pixels uint8 [height, width, 3] of the image, in the host's memory.
+
+        As `transformers` loads images: turned by its EXIF orientation, then RGB. For a CPU they get their target size
+        here; a GPU resizes them itself, so for it they keep the file's, and lie where it can fetch them without the
+        host. The front has checked the header, so the decoded size is within limits.
+
+        Raises: ImageFault.
+        """
+        from PIL import Image as Pillow
+        from PIL import ImageOps
+
+        with _told_to_client():
+            opened = Pillow.open(io.BytesIO(image.content))
+        with opened, self._room.taken(opened.width * opened.height * BYTES_A_PIXEL):
+            with _told_to_client():
+                ImageOps.exif_transpose(opened, in_place=True)
+                values = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
+            pixels = self._copy(values)
+        if self._device.type != "cpu":
+            return pixels
+        return resize_bicubic(pixels, image.grid_height * self._patch_size, image.grid_width * self._patch_size)
+
+    def _copy(self, values: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+        """`values` as a tensor, pinned for a GPU: torch keeps what it has pinned, and uses it again."""
+        if self._device.type == "cuda" and values.nbytes <= PINNED_BYTES:
+            pixels = torch.empty(values.shape, dtype=torch.uint8, pin_memory=True)
+            np.copyto(pixels.numpy(), values)
+            return pixels
+        with _told_to_client():
+            return torch.from_numpy(values.copy())
+
+
+@contextmanager
+def _told_to_client() -> Iterator[None]:
+    """Whatever goes wrong inside is the image's fault. Raises: ImageFault."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no reason to refuse pixels
-            Pillow.MAX_IMAGE_PIXELS = None  # the front's limit has been applied to the header
-            with Pillow.open(io.BytesIO(image.content)) as opened:
-                pixels = np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+        yield
     except MemoryError as error:  # a crafted file asks for any amount: that must not end the engine
-        raise ImageFault(f"image {number} takes more memory to decode than there is") from error
+        raise ImageFault("takes more memory to decode than there is") from error
     except Exception as error:
-        raise ImageFault(f"image {number} cannot be decoded, its file is damaged or cut off: {error}") from error
-    return resize_bicubic(torch.from_numpy(pixels), image.grid_height * patch_size, image.grid_width * patch_size)
+        raise ImageFault(f"cannot be decoded, its file is damaged or cut off: {error}") from error

@@ -8,9 +8,13 @@ axis after the other, each pass rounded and clipped to 8 bits.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from upright.kernels.compiled import serves
+from upright.kernels.transfer import sent
 
 PRECISION_BITS = 22
 SUPPORT = 2.0  # of the cubic kernel, in source pixels when nothing is scaled down
@@ -24,12 +28,27 @@ def resize_bicubic(pixels: Tensor, height: int, width: int) -> Tensor:
     # loses, as in Pillow 13; earlier versions always began with the width.
     lost_rows, lost_columns = pixels.shape[0] - height, pixels.shape[1] - width
     if lost_rows > 0 and lost_rows > 2 * lost_columns:
-        pixels = _resample_rows(pixels, height)
+        pixels = _resample(pixels, 0, height)
     if pixels.shape[1] != width:
-        pixels = _resample_rows(pixels.transpose(0, 1), width).transpose(0, 1)
+        pixels = _resample(pixels, 1, width)
     if pixels.shape[0] != height:
-        pixels = _resample_rows(pixels, height)
+        pixels = _resample(pixels, 0, height)
     return pixels.contiguous()
+
+
+def _resample(pixels: Tensor, axis: int, size: int) -> Tensor:
+    """`pixels` with axis 0 or 1 brought to `size`."""
+    if serves(pixels):
+        from upright.kernels.triton import resample as compiled
+
+        pixels = pixels.contiguous()
+        if pixels.numel() // pixels.shape[axis] * max(pixels.shape[axis], size) <= compiled.LARGEST:
+            first, weights = _fixed_point_weights(pixels.shape[axis], size)
+            whole = (weights * (1 << PRECISION_BITS)).to(torch.int32)
+            return compiled.resample(
+                pixels, axis, sent(first.to(torch.int32), pixels.device), sent(whole, pixels.device), PRECISION_BITS
+            )
+    return _resample_rows(pixels.transpose(0, axis), size).transpose(0, axis)
 
 
 def _resample_rows(pixels: Tensor, size: int) -> Tensor:
@@ -53,6 +72,7 @@ def _resample_rows(pixels: Tensor, size: int) -> Tensor:
     return output.view(size, *pixels.shape[1:])
 
 
+@lru_cache(64)
 def _fixed_point_weights(source: int, target: int) -> tuple[Tensor, Tensor]:
     """First source row of each target row, int64 [target], and its weights, float64 [target, taps], 0 where unused.
 
