@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -106,11 +107,14 @@ class EngineUnderTest:
 
     def await_reading(self, phase: str, done: bool) -> Reading:
         """What the black box says, once it says this; the engine is alive meanwhile."""
+        deadline = time.monotonic() + PATIENCE_MS / 1000
         while True:
             reading = self._box.read()
             if reading is not None and (reading.record.phase, reading.done) == (phase, done):
                 return reading
             assert self.process.poll() is None, "the engine has ended"
+            assert time.monotonic() < deadline, f"the engine is never in {phase}"
+            time.sleep(0.005)
 
     def stacks(self) -> str:
         return os.pread(self._stacks_fd, 2**20, 0).decode()

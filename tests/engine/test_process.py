@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,6 +150,7 @@ def test_a_hung_engine_shows_where(doomed: EngineUnderTest, tmp_path: Path) -> N
     for number in (1, 2):  # one after the other, and nothing overwritten
         while doomed.stacks().count("in spin") < number:
             doomed.ask_for_stacks()
+            time.sleep(0.05)
         assert "faults.py" in doomed.stacks()
     assert "in watch" in doomed.stacks()  # the other threads are there too
 

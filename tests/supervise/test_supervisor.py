@@ -33,10 +33,9 @@ WHOLE = list(range(1, TOKENS + 1))
 
 
 @pytest.fixture(autouse=True)
-def fake_engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+def fake_engines(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Engines are the fake one, nothing is waited for, and nothing is left in the directory for temporary files."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
+    temporary = tmp_path_factory.mktemp("t")  # a short name, so that sockets find room in it
     monkeypatch.setattr(engine_process, "COMMAND", (sys.executable, fake_engine.__file__))
     monkeypatch.setattr(policy, "_backoff", lambda count: 0.0)
     monkeypatch.setattr(standby, "DELAY", 0.0)
