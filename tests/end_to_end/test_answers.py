@@ -133,7 +133,7 @@ def test_a_seeded_answer_is_the_same_alone_and_in_company(server: RunningServer)
     alone = chat(server, **SEEDED)["choices"][0]["message"]["content"]
     with Clients(server) as clients:
         others = [
-            clients.post(server.completion(60, f"Story {n}:", temperature=float(n == 0), seed=n)) for n in range(8)
+            clients.post(server.completion(100, f"Story {n}:", temperature=float(n == 0), seed=n)) for n in range(8)
         ]
         eventually(lambda: server.metrics()["num_requests_running"] == 8, "eight others run")
         together = chat(server, **SEEDED)["choices"][0]["message"]["content"]
@@ -194,6 +194,7 @@ def test_metrics_follow_the_requests(server: RunningServer) -> None:
     first = chat(server, messages, max_tokens=5)
     between = server.metrics()
     second = chat(server, messages, max_tokens=5)
+    eventually(server.is_idle, "both have ended")
     after = server.metrics()
 
     def rise(name: str, start: dict[str, float], end: dict[str, float]) -> float:

@@ -16,7 +16,7 @@ from workload import Crowd, mixed_requests
 
 REQUESTS = 208
 CLIENTS = 32
-PATIENCE = "3"  # seconds; a tiny model's step takes a hundredth of that
+PATIENCE = "6"  # seconds; a tiny model's step takes a hundredth of that
 KILLS: tuple[str | signal.Signals, ...] = (
     *[signal.SIGKILL] * 6, *[signal.SIGSEGV] * 3, *[signal.SIGABRT] * 2, signal.SIGSTOP, "step-raise", "step-raise",
     "step-memory", "step-close", "step-spin", "step-exit", "load-exit", "load-segv",

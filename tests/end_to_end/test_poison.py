@@ -70,8 +70,9 @@ def unharmed(futures: list[Future[Answer]], expected: list[Answer]) -> None:
 
 
 @pytest.fixture
-def mortal(start: Callable[..., RunningServer]) -> RunningServer:
-    return start("--max-num-seqs", "16", "--hang-patience", "2", faults=True).wait_until_ready()
+def mortal(request: pytest.FixtureRequest, start: Callable[..., RunningServer]) -> RunningServer:
+    """A server; options of its own are the fixture's parameter."""
+    return start("--max-num-seqs", "16", *getattr(request, "param", ()), faults=True).wait_until_ready()
 
 
 def test_a_culprit_fails_alone_and_is_refused_from_then_on(mortal: RunningServer) -> None:
@@ -106,6 +107,7 @@ def test_two_culprits_of_which_one_has_two_answers_to_give(mortal: RunningServer
     eventually(server.is_idle, "nothing is left of them")
 
 
+@pytest.mark.parametrize("mortal", [("--hang-patience", "3")], indirect=True, ids=["patience 3"])
 def test_a_culprit_that_makes_the_engine_hang(mortal: RunningServer) -> None:
     trial, server = Trial(mortal, 4, least=110), mortal  # long: they have to live for a while where the culprit died
     server.ask_for("poison.json", poison((MARKED, "spin")))

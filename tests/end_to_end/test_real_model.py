@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import RunningServer
@@ -44,13 +45,20 @@ def real(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ru
 
 
 @cache
+def reference(directory: Path) -> Any:
+    import torch
+    import transformers
+
+    return transformers.LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+
+
+@cache
 def expected(directory: Path, question: str) -> str:
     """transformers' greedy answer, from the chat template to the text."""
     import torch
     import transformers
 
-    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
-    model = transformers.LlamaForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    tokenizer, model = transformers.AutoTokenizer.from_pretrained(directory), reference(directory)
     messages = [{"role": "user", "content": question}]
     inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     with torch.inference_mode():

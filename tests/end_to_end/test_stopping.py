@@ -15,6 +15,7 @@ from running import Clients, RunningServer, eventually
 from tests.plan import stand_in_hub
 
 LONG = 4000  # tokens; never finished within these tests
+MANY = 600  # tokens; not finished before the test has done the next thing
 
 
 @pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, False), (signal.SIGINT, True)], ids=["TERM", "ctrl-c"])
@@ -24,8 +25,8 @@ def test_requests_in_flight_are_finished(
     server = start("--no-standby").wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
-        stream = clients.stream(server.completion(80))
-        plain = clients.post(server.completion(80))
+        stream = clients.stream(server.completion(MANY))
+        plain = clients.post(server.completion(MANY))
         eventually(lambda: server.metrics()["num_requests_running"] == 2, "both run")
 
         server.signal(number, group)
