@@ -22,10 +22,15 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module", autouse=True)
 def compiled():
+    """By two threads, whatever the machine has: what they share is half of what can be wrong."""
     try:
         library.load_library()
     except NativeUnavailable as error:
         pytest.skip(str(error))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 def make_decoder(heads: int, kv_heads: int, head_size: int, hidden: int, mlp: int, biased: bool) -> Decoder:
