@@ -1,0 +1,56 @@
+"""Packed attention of the vision tower: pages of 1036 × 1036 pixels, crops, and windows, by every candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from kernel_timing import Case, relative_error
+
+from upright.kernels.attention.cudnn import CUDNN
+from upright.kernels.attention.flash import FLASH
+from upright.kernels.attention.portable import PORTABLE
+from upright.kernels.attention.reference import REFERENCE
+
+HEADS, SIZE = 16, 80
+PAGE = 5476
+CROP = 800  # patches of 560 × 280 pixels
+DTYPE = torch.bfloat16
+
+Packed = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, ...], float], torch.Tensor]
+
+
+def cases(device: torch.device, quick: bool) -> Iterator[Case]:
+    shapes = {"1 page": (PAGE,), "4 pages": (PAGE,) * 4, "8 crops": (CROP,) * 8, "mixed": (PAGE, CROP, 1600, 3000)}
+    if not quick:
+        shapes |= {"2 pages": (PAGE,) * 2, "64 crops": (CROP,) * 64, "windows": (64,) * 85 + (16, 32)}
+    for name, lengths in shapes.items():
+        yield from _packed(device, name, lengths, tune=name == "1 page" or not quick)
+
+
+def _packed(device: torch.device, name: str, lengths: tuple[int, ...], tune: bool) -> Iterator[Case]:
+    from upright.kernels.triton import packed_attention
+
+    fused = torch.randn(sum(lengths), 3 * HEADS, SIZE, device=device, dtype=DTYPE)
+    query, key, value = fused.chunk(3, dim=1)
+    scale = SIZE**-0.5
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, scale)
+    ways: dict[str, Packed] = {
+        "cudnn": CUDNN.packed,
+        "flash": FLASH.packed,
+        "portable": PORTABLE.packed,
+        "triton": packed_attention.attend,
+    }
+    if tune:
+        for tiling in packed_attention.TILINGS:
+            label = f"triton {tiling.rows}x{tiling.keys} w{tiling.warps} s{tiling.stages}"
+            ways[label] = lambda *a, tiling=tiling: packed_attention.attend(*a, tiling=tiling)
+    for label, packed in ways.items():
+        yield Case(
+            f"packed {name}",
+            label,
+            lambda packed=packed: packed(query, key, value, lengths, scale),
+            4 * sum(lengths) * HEADS * SIZE * 2,
+            4 * sum(length**2 for length in lengths) * HEADS * SIZE,
+            lambda packed=packed: relative_error(packed(query, key, value, lengths, scale), expected),
+        )
