@@ -16,7 +16,7 @@ def _declines(need: AttentionNeed) -> str | None:
         return reason
     if need.layout != "packed":
         return "only for packed attention"
-    if torch.backends.cudnn.version() is None:
+    if torch.backends.cudnn.version() is None:  # type: ignore[no-untyped-call]
         return "this build of PyTorch has no cuDNN"
     if need.dtype not in (torch.float16, torch.bfloat16):
         return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
