@@ -28,9 +28,9 @@ class NoWork:
 
 
 if __name__ == "__main__":
-    from upright.engine import startup
+    from upright.engine import warm_up
 
     process.Recorder = lambda black_box: Recorder(None)  # type: ignore[assignment,misc]
     core.StepWork = NoWork  # type: ignore[assignment,misc]
-    core.Pace = startup.Pace = NoPace  # type: ignore[misc]
+    core.Pace = warm_up.Pace = NoPace  # type: ignore[misc]
     process.main()

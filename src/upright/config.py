@@ -101,7 +101,7 @@ class ServeConfig(BaseModel):
     state_dir: Path | None = Field(None, description="Where incident reports and what was learned are kept.")
     record_content: bool = Field(False, description="Put prompts and outputs of requests into incident reports.")
     forget: bool = Field(
-        False, description="Forget on which rung this configuration stood, and begin with the fastest."
+        False, description="Forget what was learned: the rung this configuration stood on, the memory models took."
     )
     test_faults: Path | None = Field(None, description="For tests only: a directory in which files ask for faults.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

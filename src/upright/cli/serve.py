@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
 from upright.cli.options import with_options
 from upright.config import ConfigError, ServeConfig, make_config
@@ -140,6 +142,7 @@ def _server(config: ServeConfig, supervisor: Supervisor, context: ChatContext) -
             lifespan="off",
             log_config=None,
             access_log=False,
+            proxy_headers=False,  # nobody asks who the client is
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
@@ -160,11 +163,14 @@ def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loa
             state = state_directory()
         except OSError as error:
             log.warning("%s; nothing is kept", error)
-    lessons = None
+    lessons, options = None, prepared.plan.options
     if state is not None:
-        lessons = Lessons(state / "rungs.json", fingerprint(prepared.plan.options, prepared.hardware))
+        lessons = Lessons(state / "rungs.json", fingerprint(options, prepared.hardware))
+        measured = state / "memory.json"
         if config.forget:
             lessons.forget()
+            measured.unlink(missing_ok=True)
+        options = msgspec.structs.replace(options, measured=str(measured))
     care = Care(
         max_queue=config.max_queue,
         log_level=config.log_level,
@@ -174,7 +180,7 @@ def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loa
         incidents=incidents_directory(state) if state is not None else None,
         record_content=config.record_content,
     )
-    return Supervisor(ladder(prepared.plan.options, prepared.plan.sequence_bytes), care, lessons, progress)
+    return Supervisor(ladder(options, prepared.plan.sequence_bytes), care, lessons, progress)
 
 
 @dataclass(frozen=True)
