@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import cycle
 
 import torch
-from kernel_timing import Case
+from kernel_timing import Case, relative_error
 from torch.nn import functional
+
+from upright.kernels.triton import skinny_matmul
 
 DTYPE = torch.bfloat16
 # (out, in) of every product of a layer, and of the head
@@ -39,13 +41,27 @@ def _small(device: torch.device, name: str, shape: tuple[int, int], counts: tupl
     outputs, inputs = shape
     copies = max(1, -(-_L2 // (outputs * inputs * 2)))
     weights = [torch.randn(outputs, inputs, device=device, dtype=DTYPE) for _ in range(min(copies, 64))]
+    work = skinny_matmul.Workspace.allocate(outputs, device)
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
     for rows in counts:
         x = torch.randn(rows, inputs, device=device, dtype=DTYPE)
-        turns = cycle(weights)
-        yield Case(
-            f"linear {name} M={rows}", "cublas", lambda x=x, turns=turns: functional.linear(x, next(turns)),
-            2 * (outputs * inputs + rows * (inputs + outputs)), 2 * rows * outputs * inputs,
-        )  # fmt: skip
+        expected = x.float() @ weights[0].float().T
+        ways: dict[str, Callable[..., torch.Tensor]] = {"cublas": functional.linear}
+        if rows <= skinny_matmul.MOST_ROWS:
+            for splits in skinny_matmul.useful_splits(outputs, inputs, processors):
+                ways[f"skinny, {splits} splits"] = lambda x, weight, splits=splits: skinny_matmul.matmul(
+                    x, weight, None, splits, work
+                )
+        for label, way in ways.items():
+            turns = cycle(weights)
+            yield Case(
+                f"linear {name} M={rows}",
+                label,
+                lambda x=x, turns=turns, way=way: way(x, next(turns)),
+                2 * (outputs * inputs + rows * (inputs + outputs)),
+                2 * rows * outputs * inputs,
+                lambda x=x, expected=expected, way=way: relative_error(way(x, weights[0]), expected),
+            )
 
 
 def _large(device: torch.device, name: str, rows: int, shape: tuple[int, int]) -> Case:
