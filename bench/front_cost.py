@@ -2,14 +2,17 @@
 """What the front costs, and how much it carries, with an engine that computes nothing.
 
 Usage: front_cost.py [--model DIRECTORY] [--streams 256] [--tokens 256] [--step 2.0] [--rounds 3] [--json FILE]
+                     [--against FILE]
 
 `upright serve` itself runs, with journal, keeper and socket; in the engine's place pretend_engine.py sends a token for
 each running request every `--step` milliseconds. A client in this process loads it over loopback. Measured is the
 processor time of the thread in which the front does everything (its event loop), because that is what ends first; it
 is exact to the nanosecond and hardly disturbed by a busy machine. "carries at most" is what one such thread could do
-at that cost; "share" is how much of the time it was busy during that load. Costs are medians of `--rounds`.
+at that cost; "share" is how much of the time it was busy during that load. Of each row the cheapest of `--rounds`
+is shown: what else a machine does can only add to it.
 
-With a model without a vision tower, the rows with images are left out. Linux only.
+`--against FILE` shows the ratio to an earlier `--json FILE`. With a model
+without a vision tower, the rows with images are left out. Linux only.
 """
 
 from __future__ import annotations
@@ -29,9 +32,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +45,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"crop": (560, 280), "page": (1036, 1036)}
 START_LIMIT = 60.0  # seconds
 WORDS = "river stone mill barrel winter mountain teacher water glass student mirror planet engine bridge".split()  # noqa: SIM905
+
+
+@dataclass(frozen=True)
+class Load:
+    requests: int
+    at_once: int
+    form: dict[str, Any]  # of each request, for `Client.chat`
+
+    @property
+    def tokens(self) -> int:
+        total: int = self.requests * self.form["tokens"]
+        return total
 
 
 @dataclass(frozen=True)
@@ -112,14 +128,13 @@ class Client:
         self.model = model
         self.number = 0
 
-    async def chat(self, tokens: int, stream: bool, words: int = 20, image: str | None = None) -> list[float]:
+    async def chat(self, tokens: int, stream: bool = False, words: int = 20, images: Sequence[str] = ()) -> list[float]:
         """One request; seconds from sending to each event with text (empty when not streamed)."""
         self.number += 1
-        content: list[dict[str, Any]] = [
-            {"type": "text", "text": f"{self.number} {' '.join(random.choices(WORDS, k=words))}"}
-        ]
-        if image is not None:
-            content.insert(0, {"type": "image_url", "image_url": {"url": image}})
+        text = f"{self.number} {' '.join(random.choices(WORDS, k=words))}"
+        content: list[dict[str, Any]] = [{"type": "text", "text": text}]
+        if images:
+            content.insert(0, {"type": "image_url", "image_url": {"url": images[self.number % len(images)]}})
         body = {"model": self.model, "messages": [{"role": "user", "content": content}], "max_tokens": tokens,
                 "temperature": 0, "ignore_eos": True, "stream": stream}  # fmt: skip
         if stream:
@@ -139,25 +154,23 @@ class Client:
             assert counted == tokens, f"{counted} of {tokens} tokens came back"
             return times[:-1]
 
-    async def load(self, times: int, at_once: int, work: Callable[[], Awaitable[list[float]]]) -> Spent:
-        todo = iter(range(times))
-        arrivals: list[list[float]] = []
+    async def load(self, load: Load) -> Spent:
+        todo = iter(range(load.requests))
 
-        async def worker() -> None:
-            for _ in todo:
-                arrivals.append(await work())
+        async def worker() -> list[list[float]]:
+            return [await self.chat(**load.form) for _ in todo]
 
         before, began = self.front.loop_seconds(), time.perf_counter()
-        await asyncio.gather(*(worker() for _ in range(at_once)))
+        found = await asyncio.gather(*(worker() for _ in range(load.at_once)))
         wall, after = time.perf_counter() - began, self.front.loop_seconds()
-        streamed = [one for one in arrivals if one]
-        gaps = [b - a for one in streamed for a, b in zip(one, one[1:], strict=False)]
+        streams = [times for several in found for times in several if times]
+        gaps = [after - before for times in streams for before, after in pairwise(times)]
         return Spent(
-            after - before,
-            wall,
-            sum(map(len, streamed)),
-            statistics.median(one[0] for one in streamed) if streamed else 0.0,
-            statistics.median(gaps) if gaps else 0.0,
+            loop=after - before,
+            wall=wall,
+            events=sum(map(len, streams)),
+            first=statistics.median(times[0] for times in streams) if streams else 0.0,
+            between=statistics.median(gaps) if gaps else 0.0,
         )
 
 
@@ -176,51 +189,51 @@ def picture(kind: str, rng: random.Random) -> str:
     return "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
 
 
-async def one_round(client: Client, streams: int, tokens: int, requests: int, vision: bool) -> list[Row]:
-    rows = []
+def loads(options: argparse.Namespace, vision: bool) -> dict[str, Load]:
+    requests, streams, tokens = options.requests, options.streams, options.tokens
+    found = {
+        "20 words": Load(requests, 8, {"tokens": 1}),
+        "800 words": Load(requests, 8, {"tokens": 1, "words": 800}),
+        "short streams": Load(streams, streams, {"tokens": 2, "stream": True}),
+        "streams": Load(streams, streams, {"tokens": tokens, "stream": True}),
+        "short": Load(streams, streams, {"tokens": 2}),
+        "whole": Load(streams, streams, {"tokens": tokens}),
+        "alone": Load(4, 1, {"tokens": tokens, "stream": True}),
+    }
+    rng = random.Random(1)
+    for kind in SIZES if vision else ():
+        found[kind] = Load(requests, 8, {"tokens": 1, "images": [picture(kind, rng) for _ in range(8)]})
+    return found
 
-    def chat(tokens: int, stream: bool, **options: Any) -> Callable[[], Awaitable[list[float]]]:
-        return lambda: client.chat(tokens, stream, **options)
 
-    spent = await client.load(requests, 8, chat(1, False))
-    rows.append(Row("a chat request of 20 words, one token", spent.loop / requests, "request"))
-    spent = await client.load(requests, 8, chat(1, False, words=800))
-    rows.append(Row("a chat request of 800 words, one token", spent.loop / requests, "request"))
-    if vision:
-        for kind in SIZES:
-            rng = random.Random(1)
-            images = [picture(kind, rng) for _ in range(8)]
-            size = statistics.mean(map(len, images)) / 1000
-            spent = await client.load(requests, 8, lambda: client.chat(1, False, image=random.choice(images)))  # noqa: B023
-            rows.append(Row(f"a chat request with a {kind} of {size:.0f} kB", spent.loop / requests, "request"))
-    few = await client.load(streams, streams, chat(2, True))
-    rows.append(Row(f"opening and ending a stream, {streams} at once", few.loop / streams, "stream"))
-    many = await client.load(streams, streams, chat(tokens + 2, True))
-    note = f"{streams * (tokens + 2) / many.wall:,.0f} tokens/s in all, {streams * tokens / (many.events - few.events):.1f} "
-    note += f"tokens an event, one every {1000 * many.between:.1f} ms, share {many.share:.2f}"
-    rows.append(
-        Row(f"a streamed token, {streams} streams at once", (many.loop - few.loop) / (streams * tokens), "token", note)
-    )
-    once = await client.load(streams, streams, chat(2, False))
-    whole = await client.load(streams, streams, chat(tokens + 2, False))
-    note = f"{streams * (tokens + 2) / whole.wall:,.0f} tokens/s in all, share {whole.share:.2f}"
-    rows.append(
-        Row(
-            f"a token that is not streamed, {streams} at once",
-            (whole.loop - once.loop) / (streams * tokens),
-            "token",
-            note,
-        )
-    )
-    alone = await client.load(4, 1, chat(tokens + 2, True))
-    note = f"first token after {1000 * alone.first:.1f} ms, then one every {1000 * alone.between:.2f} ms, "
-    note += f"{4 * (tokens + 2) / alone.events:.2f} tokens an event"
-    rows.append(Row("a streamed token, one stream alone", alone.loop / (4 * (tokens + 2)), "token", note))
+def table(spent: dict[str, Spent], loads: dict[str, Load]) -> list[Row]:
+    rows = [
+        Row(f"a chat request of {name}, one token", spent[name].loop / loads[name].requests, "request")
+        for name in ("20 words", "800 words")
+    ]
+    for kind in SIZES.keys() & spent.keys():
+        size = statistics.mean(map(len, loads[kind].form["images"])) / 1000
+        what = f"a chat request with a {kind} of {size:.0f} kB, one token"
+        rows.append(Row(what, spent[kind].loop / loads[kind].requests, "request"))
+    at_once = f"{loads['streams'].at_once} at once"
+    short, streams, whole, alone = spent["short streams"], spent["streams"], spent["whole"], spent["alone"]
+    rows.append(Row(f"a stream of two tokens, {at_once}", short.loop / loads["streams"].requests, "stream"))
+    more = loads["streams"].requests * (loads["streams"].form["tokens"] - 2)
+    tokens = loads["streams"].tokens
+    note = f"{tokens / streams.wall:,.0f} tokens/s in all, {tokens / streams.events:.1f} tokens an event, an event "
+    note += f"every {1000 * streams.between:.1f} ms, share {streams.share:.2f}"
+    rows.append(Row(f"a streamed token, {at_once}", (streams.loop - short.loop) / more, "token", note))
+    note = f"{loads['whole'].tokens / whole.wall:,.0f} tokens/s in all, share {whole.share:.2f}"
+    rows.append(Row(f"a token not streamed, {at_once}", (whole.loop - spent["short"].loop) / more, "token", note))
+    note = f"first token after {1000 * alone.first:.1f} ms, then an event every {1000 * alone.between:.2f} ms, "
+    note += f"{loads['alone'].tokens / alone.events:.2f} tokens an event"
+    rows.append(Row("a streamed token, one stream alone", alone.loop / loads["alone"].tokens, "token", note))
     return rows
 
 
 async def measure(options: argparse.Namespace) -> list[Row]:
     front = Front(options.model, options.step / 1000, options.streams)
+    best: dict[str, Spent] = {}
     try:
         await front.wait()
         connector = aiohttp.TCPConnector(limit=0)
@@ -228,15 +241,17 @@ async def measure(options: argparse.Namespace) -> list[Row]:
             async with session.get(front.url + "/v1/models") as response:
                 model = (await response.json())["data"][0]["id"]
             client = Client(front, session, model)
-            vision = "vision_config" in json.loads((options.model / "config.json").read_text())
-            await client.load(options.streams, options.streams, lambda: client.chat(8, True))  # warm up
-            rounds = []
+            wanted = loads(options, "vision_config" in json.loads((options.model / "config.json").read_text()))
+            for name in ("short streams", "short", *(SIZES.keys() & wanted.keys())):
+                await client.load(wanted[name])  # warm up
             for _ in range(options.rounds):
-                rounds.append(await one_round(client, options.streams, options.tokens, options.requests, vision))
+                for name, load in wanted.items():
+                    spent = await client.load(load)
+                    if name not in best or spent.loop < best[name].loop:
+                        best[name] = spent
     finally:
         front.stop()
-    # Of each row the round with the median cost, whose note then belongs to it.
-    return [sorted(same, key=lambda row: row.seconds)[len(same) // 2] for same in zip(*rounds, strict=True)]
+    return table(best, wanted)
 
 
 def main() -> None:
@@ -248,16 +263,20 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=2.0, help="milliseconds between two tokens of a request")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--against", type=Path, help="such a file of an earlier run, to show the ratio to it")
     options = parser.parse_args()
+    earlier = json.loads(options.against.read_text())["microseconds"] if options.against else {}
     rows = asyncio.run(measure(options))
     date = datetime.now().astimezone().isoformat(timespec="seconds")
     if options.json:
         report = {"date": date, "microseconds": {row.what: 1e6 * row.seconds for row in rows}}
         options.json.write_text(json.dumps(report, indent=2) + "\n")
     print(f"{date}, Python {platform.python_version()}, {os.cpu_count()} cores, a step every {options.step:g} ms")
-    print("| the front's own cost | loop's processor time | carries at most | |\n|---|---|---|---|")
+    print("| the front's own cost | loop's processor time | before / now | carries at most | |\n|---|---|---|---|---|")
     for row in rows:
-        print(f"| {row.what} | {1e6 * row.seconds:.1f} µs | {1 / row.seconds:,.0f} {row.unit}s/s | {row.note} |")
+        cost = 1e6 * row.seconds
+        ratio = f"{earlier[row.what] / cost:.2f}" if row.what in earlier else ""
+        print(f"| {row.what} | {cost:.1f} µs | {ratio} | {1 / row.seconds:,.0f} {row.unit}s/s | {row.note} |")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 ORIENTATION = 0x0112  # EXIF tag
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_CHUNKS = 256  # of a file that is read on the event loop; what writes PNG files writes far fewer
 PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")  # chunks
 SIDEWAYS = {5, 6, 7, 8}  # orientations that swap width and height
 
@@ -62,9 +66,9 @@ def read_image(content: bytes, rules: ImageRules, param: str) -> Image:
 
 def image_key(content: bytes, grid: ImageGrid) -> bytes:
     """16 bytes that name the content at its target size: equal keys mean equal vision features."""
-    digest = hashlib.blake2b(content, digest_size=16)
+    digest = hashlib.sha256(content)  # processors have instructions for it
     digest.update(struct.pack("<QQ", grid.grid_height, grid.grid_width))
-    return digest.digest()
+    return digest.digest()[:16]
 
 
 def read_header(content: bytes, max_pixels: int, param: str) -> ImageHeader:
@@ -127,21 +131,30 @@ def _orientation(image: PIL.Image.Image, content: bytes) -> int:
 
 def header_is_at_hand(content: bytes) -> bool:
     """Whether size and orientation are found without decoding anything, so that it takes no time worth a thread."""
-    if content.startswith(b"\x89PNG"):
-        return not png_metadata_after_pixels(content)
+    if content.startswith(PNG_SIGNATURE):
+        kinds = list(islice(_png_chunks(content), MOST_CHUNKS))
+        return len(kinds) < MOST_CHUNKS and not _metadata_after_pixels(kinds)
     return content.startswith(b"\xff\xd8\xff")  # JPEG
 
 
 def png_metadata_after_pixels(content: bytes) -> bool:
     """Whether a PNG has EXIF or text behind its pixel data, where reading the header does not reach."""
-    if not any(kind in content for kind in PNG_METADATA):
-        return False
-    place, pixels = 8, False
+    return _metadata_after_pixels(_png_chunks(content))
+
+
+def _metadata_after_pixels(kinds: Iterable[bytes]) -> bool:
+    pixels = False
+    for kind in kinds:
+        if pixels and kind in PNG_METADATA:
+            return True
+        pixels = pixels or kind == b"IDAT"
+    return False
+
+
+def _png_chunks(content: bytes) -> Iterator[bytes]:
+    """The kind of each chunk."""
+    place = len(PNG_SIGNATURE)
     while place + 8 <= len(content):
         length, kind = struct.unpack_from(">I4s", content, place)
-        if kind == b"IDAT":
-            pixels = True
-        elif pixels and kind in PNG_METADATA:
-            return True
+        yield kind
         place += 12 + length
-    return False
