@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,31 @@ with suppress(ImportError):  # a machine with a GPU may have no more than the te
     settings.load_profile("any machine")  # how long an example takes says something of the machine only
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a model hub
+# The models are tiny: a second thread would spin while it waits for the first, and keep a core from somebody else.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 try:
     from tests import checkpoints
 except ImportError:  # run with another rootdir than the repository
     import checkpoints  # type: ignore[no-redef]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of two workers one has the tests with servers that serve, the other the rest, file by file.
+
+    So no two servers and their clients want the machine at the same time, and a server that is shared is started once.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            serves = "/end_to_end/" in file and not file.endswith("/test_start_errors.py")
+            return "servers" if serves else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")
