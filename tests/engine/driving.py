@@ -65,7 +65,7 @@ def make_core_of(model: Model, setting: Setting) -> EngineCore:
     )
     runner: Runner
     if setting.on_device or model.device.type == "cuda":
-        runner = DeviceRunner(model, cache, setting.max_num_seqs, setting.max_model_len, graph_bytes=1 << 30)
+        runner = DeviceRunner(model, cache, setting.max_num_seqs, setting.max_model_len, most_graph_bytes=1 << 30)
     else:
         runner = Runner(model, KVCache(cache.data[:, :-1].contiguous()), setting.max_num_seqs)
     return EngineCore(runner, limits, encoder_cache_tokens=4096, overlap=setting.overlap)

@@ -10,6 +10,7 @@ from upright.engine.start_error import StartError
 from upright.messages import EngineOptions, MemoryPart
 from upright.plan.memory import gib
 
+GRAPH_SLACK = 2**28  # out of the room that steps have above what they usually take
 HIGHEST_SHARE = 0.97  # of a GPU that is advised: more, and a fragment too many is a lack of memory
 
 
@@ -26,6 +27,11 @@ class Card:
     @property
     def taken(self) -> int:
         return self.footprint.consumed + self.footprint.transient + self.footprint.graphs + self.features
+
+    @property
+    def graph_room(self) -> int:
+        """Bytes that graphs may take: what was measured, and as much again as measuring may have missed."""
+        return self.footprint.graphs + GRAPH_SLACK
 
     def room(self, utilization: float) -> int:
         """Bytes for the KV cache; negative where not even the rest fits.

@@ -194,17 +194,14 @@ class EngineCore:
 
 def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outputs:
     """What is to be told: in few words wherever there is only a token to tell."""
-    sequences, tokens, rows, ends, steady = completed
-    more = set(ends)
+    sequences, tokens, rows, ends, firsts = completed
+    more = {*ends, *firsts}  # a first token comes with what was found in the cache
     if logprobs.count(None) < len(logprobs):
         more.update(index for index, row in enumerate(rows) if logprobs[row] is not None)
     at = [len(sequence.output) - 1 for sequence in sequences]
-    if not steady:  # a first token comes with what was found in the cache
-        more.update(index for index, one in enumerate(sequences) if at[index] == len(one.request.output))
     several = []
     for index in sorted(more):
-        sequence, first = sequences[index], at[index] == len(sequences[index].request.output)
-        logprob = logprobs[rows[index]]
+        sequence, logprob = sequences[index], logprobs[rows[index]]
         several.append(
             SequenceOutput(
                 id=sequence.id,
@@ -213,7 +210,7 @@ def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outp
                 attempt=sequence.request.attempt,
                 logprobs=[logprob] if logprob is not None else [],
                 finish=ends.get(index),
-                cached_tokens=sequence.cached_tokens if first else None,
+                cached_tokens=sequence.cached_tokens if index in firsts else None,
             )
         )
     if more:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
+from upright.engine.footprint import extrapolated
 from upright.plan.memory import gib
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def graph_sizes(most: int) -> tuple[int, ...]:
 
 
 class DecodeGraphs:
-    """`budget`: bytes that all graphs together may take on the device."""
+    """`budget`: bytes that all graphs together may take on the device; with 0 of them none is captured."""
 
     def __init__(self, step: DecodeStep, stream: torch.cuda.Stream, budget: int) -> None:
         self.sizes = graph_sizes(step.most)
@@ -46,7 +47,7 @@ class DecodeGraphs:
         self._captured: dict[int, Captured] = {}
         self._budget = budget
         self.bytes = 0  # taken so far
-        self._closed: str | None = None  # why no more are captured
+        self._closed = None if budget else "there is no room for any"  # why no more are captured
 
     def size_for(self, rows: int) -> int:
         """The smallest size that holds `rows`."""
@@ -65,6 +66,16 @@ class DecodeGraphs:
             return False
         size = next((size for size in self.sizes if size not in self._captured), None)
         return size is not None and self._capture(size) is not None
+
+    def bytes_of_all(self) -> int:
+        """What graphs of all sizes take of the device, by capturing the two largest."""
+
+        def capture(size: int) -> int:
+            before = self.bytes
+            self._capture(size)
+            return self.bytes - before
+
+        return extrapolated(list(self.sizes), capture)
 
     def _capture(self, size: int) -> Captured | None:
         device = self._stream.device

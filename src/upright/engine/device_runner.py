@@ -30,11 +30,13 @@ from upright.models.model import Model
 class DeviceRunner(Runner):
     """Executes steps of a model on a GPU.
 
-    The last block of `cache` is the dummy's: no sequence may own it. `graph_bytes`: device memory that CUDA graphs may
-    take; None: no graphs.
+    The last block of `cache` is the dummy's: no sequence may own it. `most_graph_bytes`: device memory that CUDA
+    graphs may take; None: no graphs.
     """
 
-    def __init__(self, model: Model, cache: KVCache, slots: int, max_model_len: int, graph_bytes: int | None) -> None:
+    def __init__(
+        self, model: Model, cache: KVCache, slots: int, max_model_len: int, most_graph_bytes: int | None
+    ) -> None:
         super().__init__(model, cache, slots)
         device = model.device
         self.blocks = cache.blocks - 1
@@ -47,8 +49,8 @@ class DeviceRunner(Runner):
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(device))
-            if graph_bytes is not None and model.decode_attention.candidate.capturable:
-                self._graphs = DecodeGraphs(self._decode, self._stream, graph_bytes)
+            if most_graph_bytes is not None and model.decode_attention.candidate.capturable:
+                self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
         self._host_tokens = [
@@ -56,10 +58,9 @@ class DeviceRunner(Runner):
         ]
         self._turn = 0
 
-    @property
+    @torch.inference_mode()
     def graph_bytes(self) -> int:
-        """Device memory that captured graphs take."""
-        return self._graphs.bytes if self._graphs is not None else 0
+        return self._graphs.bytes_of_all() if self._graphs is not None else 0
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:

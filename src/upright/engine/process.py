@@ -105,7 +105,7 @@ def serve(core: EngineCore, link: Link) -> None:
     while True:
         if not core.has_work:
             core.recorder.rest("idle")
-            wait_ms = BEAT_MS
+            wait_ms = 0 if core.runner.idle() else BEAT_MS
         else:
             wait_ms = DECODING_POLL_MS if core.only_decoding_images else 0
         message = link.receive(wait_ms)

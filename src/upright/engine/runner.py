@@ -87,6 +87,10 @@ class Runner:
         """Do a little of what can be done while no request is there; False when there is nothing."""
         return False
 
+    def graph_bytes(self) -> int:
+        """Device memory that CUDA graphs of all sizes take, by capturing some; for a runner that serves nobody."""
+        return 0
+
     def forget(self, sequence: Sequence) -> None:
         """The sequence has left the engine."""
         self.prompts.forget(sequence)

@@ -60,6 +60,8 @@ class Encoding:
 class Step:
     chunks: tuple[Chunk, ...]
     encodings: tuple[Encoding, ...]
+    drawing: list[Sequence]  # of the chunks that sample, in order
+    notable: list[Chunk]  # the chunks that do more than add one output token to a block that goes on, and to an output
     decodes: bool = False  # every chunk is one output token, and samples
     steady: bool = False  # so was the step before, with the same sequences in the same order
     grown: tuple[Sequence, ...] = ()  # whose block tables are new or longer than in the step before
@@ -76,7 +78,12 @@ class Completed(NamedTuple):
     tokens: list[int]
     rows: list[int]  # place of each among the step's draws
     ends: dict[int, FinishReason]  # index into these lists → why the sequence has ended with this token
-    steady: bool  # of the step: none of these tokens is a first one
+    firsts: list[int]  # indices of the tokens that are the first of their requests
+
+
+class _InFlight(NamedTuple):
+    step: Step
+    prefills: list[Chunk]
 
 
 class Scheduler:
@@ -94,9 +101,10 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of arrival
         self._by_id: dict[str, Sequence] = {}
-        self._in_flight: deque[Step] = deque()  # handed out and not completed, oldest first
+        self._in_flight: deque[_InFlight] = deque()  # handed out and not completed, oldest first
         self._slots = list(range(limits.max_num_seqs - 1, -1, -1))  # free ones; a stack: 0 is handed out first
         self._decoded: list[Sequence] = []  # the last step's sequences, where it only decoded
+        self._end_tokens: set[int] = set()  # that sequences here may end with
         self._encoding: set[bytes] = set()  # images whose features may not be ready yet
         self._awaiting_output = 0  # running sequences that do
         self._preemptions = 0
@@ -119,6 +127,9 @@ class Scheduler:
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence. Its length was checked by the front: prompt + 1 <= max_model_len."""
         sequence.fit(self.limits.max_model_len)
+        if not self._by_id:
+            self._end_tokens.clear()
+        self._end_tokens |= sequence.end_tokens
         self._by_id[sequence.id] = sequence
         self.waiting.append(sequence)
 
@@ -150,27 +161,28 @@ class Scheduler:
         return self._hand_out(budget)
 
     def _fill(self, budget: _Budget) -> None:
-        chunks = budget.chunks
+        chunks, drawing, left = budget.chunks, budget.drawing, budget.tokens
         decodes_to_come = [sequence.todo for sequence in self.running].count(1)
         budget.ahead = budget.ahead and decodes_to_come > 0
         for sequence in self.running:  # NOTE: only its last may leave the list meanwhile
-            if budget.tokens <= 0:
+            if left <= 0:
                 break
             start = sequence.computed
             if start < sequence.hot_until:
                 chunks.append(Chunk(sequence, start, 1, True))
+                drawing.append(sequence)
                 sequence.computed = start + 1
-                budget.tokens -= 1
+                left -= 1
                 decodes_to_come -= 1
                 continue
-            room = budget.tokens
+            length = left
             if sequence.todo == 1:
                 decodes_to_come -= 1
                 if sequence.ending:
                     continue
             else:  # NOTE: a long prefill leaves every later decode its one token
-                room = max(0, room - decodes_to_come)
-            length = self._fit_images(sequence, min(sequence.todo, room), budget)
+                length = max(0, left - decodes_to_come)
+            length = self._fit_images(sequence, min(sequence.todo, length), budget)
             while length > 0 and not self._grow(sequence, start + length, budget):
                 newest = self.running[-1]
                 if newest.todo == 1 and newest is not sequence:
@@ -181,34 +193,38 @@ class Scheduler:
                     length = 0
             if length > 0:
                 self._spend(sequence, length, budget)
+                left -= length
+        budget.tokens = left
         if not budget.preempted:
             self._admit_waiting(budget)
 
     def _spend(self, sequence: Sequence, length: int, budget: _Budget) -> None:
-        """Put the next `length` tokens of a sequence into the step."""
+        """Put the next `length` tokens of a sequence into the step. The caller takes them from the budget."""
         start = sequence.computed
         samples = sequence.advance(length)
-        budget.tokens -= length
-        budget.chunks.append(Chunk(sequence, start, length, samples))
+        chunk = Chunk(sequence, start, length, samples)
+        budget.chunks.append(chunk)
+        budget.notable.append(chunk)
+        if length > 1 or start < sequence.prompt_length:
+            budget.prefills.append(chunk)
         if length > 1 or not samples:
             self._prefill_tokens += length
             self._decode_tokens -= 1  # every chunk is counted as a decode in the end
-            budget.only_decodes = False
-        elif start < sequence.prompt_length:
-            budget.only_decodes = False
         if samples:
+            budget.drawing.append(sequence)
             room = len(sequence.blocks) * self.blocks.block_size
-            sequence.hot_until = min(room, sequence.prompt_length + sequence.most_output - 1)
+            # Neither the token that fills the last block nor the one before the last draw.
+            sequence.hot_until = min(room - 1, sequence.prompt_length + sequence.most_output - 2)
 
     def _hand_out(self, budget: _Budget) -> Step:
-        chunks = budget.chunks
-        decoded = [chunk.sequence for chunk in chunks] if chunks and budget.only_decodes else []
-        steady = bool(decoded) and decoded == self._decoded
-        self._decoded = decoded
+        chunks, drawing = budget.chunks, budget.drawing
+        decodes = bool(chunks) and not budget.prefills and len(drawing) == len(chunks)
+        steady = decodes and drawing == self._decoded
+        self._decoded = drawing if decodes else []
         encodings = self._still_wanted(budget.encodings) if budget.encodings else ()
-        step = Step(tuple(chunks), encodings, bool(decoded), steady, tuple(budget.grown))
+        step = Step(tuple(chunks), encodings, drawing, budget.notable, decodes, steady, tuple(budget.grown))
         if chunks or encodings:
-            self._in_flight.append(step)
+            self._in_flight.append(_InFlight(step, budget.prefills))
             self._steps += bool(chunks)
             self._decode_tokens += len(chunks)
             self._images_encoded += len(encodings)
@@ -219,39 +235,50 @@ class Scheduler:
 
         Steps are completed in the order in which they were handed out.
         """
-        if self._in_flight.popleft() is not step:
+        if self._in_flight.popleft().step is not step:
             raise AssertionError("steps are completed in another order than they were handed out in")
-        size = self.blocks.block_size
-        sequences: list[Sequence] = []
-        taken: list[int] = []
-        rows: list[int] = []
+        sequences, rows = step.drawing, list(range(len(tokens)))
+        if True in [sequence.removed for sequence in sequences]:
+            rows = [row for row in rows if not sequences[row].removed]
+            sequences, tokens = [sequences[row] for row in rows], [tokens[row] for row in rows]
+        for sequence, token in zip(sequences, tokens, strict=True):
+            sequence.output.append(token)
+        closely: list[Sequence] = []
+        for chunk in step.notable:
+            sequence = chunk.sequence
+            if not sequence.removed:
+                self._keep_computed(chunk)
+                if chunk.samples:
+                    closely.append(sequence)
+        if not self._end_tokens.isdisjoint(tokens):
+            closely += [one for one, token in zip(sequences, tokens, strict=True) if token in one.end_tokens]
+        if not closely:
+            return Completed(sequences, tokens, rows, {}, [])
         ends: dict[int, FinishReason] = {}
-        row = -1
-        for chunk in step.chunks:
-            sequence, end, samples = chunk.sequence, chunk.start + chunk.length, chunk.samples
-            row += samples
-            if sequence.removed:
-                continue
-            # NOTE: not beyond the chunk: tokens after it may be in flight. And not where the sequence was preempted
-            # since: it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
-            if end <= sequence.computed:
-                if end >= (sequence.published + 1) * size:
-                    self._publish(sequence, end)
-                if chunk.start < sequence.prompt_length:
-                    self._unpin_computed(sequence, end)
-            if samples:
-                token = tokens[row]
-                output = sequence.output
-                output.append(token)
-                if token in sequence.end_tokens or len(output) >= sequence.most_output:
-                    finish = sequence.finish_reason()
-                    if finish is not None:
-                        ends[len(taken)] = finish
-                        self._remove(sequence)
-                sequences.append(sequence)
-                taken.append(token)
-                rows.append(row)
-        return Completed(sequences, taken, rows, ends, step.steady)
+        firsts: list[int] = []
+        wanted = set(closely)
+        for index, sequence in enumerate(sequences):
+            if sequence in wanted:
+                if len(sequence.output) == len(sequence.request.output) + 1:
+                    firsts.append(index)
+                finish = sequence.finish_reason()
+                if finish is not None:
+                    ends[index] = finish
+                    self._remove(sequence)
+        return Completed(sequences, tokens, rows, ends, firsts)
+
+    def _keep_computed(self, chunk: Chunk) -> None:
+        """The chunk is in the cache: let others find its blocks, and let go of the images that it passed.
+
+        NOTE: not beyond the chunk: tokens after it may be in flight. And nothing where the sequence was preempted since:
+        it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
+        """
+        sequence, end = chunk.sequence, chunk.start + chunk.length
+        if end <= sequence.computed:
+            if end >= (sequence.published + 1) * self.blocks.block_size:
+                self._publish(sequence, end)
+            if chunk.start < sequence.prompt_length:
+                self._unpin_computed(sequence, end)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -280,9 +307,9 @@ class Scheduler:
         assert sorted(slots) == list(range(self.limits.max_num_seqs)), "a slot is lost or owned twice"
         assert len(self._in_flight) <= 2, "more steps are in flight than may"
         drawing: dict[Sequence, int] = {}
-        for step in self._in_flight:
-            for chunk in step.chunks:
-                drawing[chunk.sequence] = drawing.get(chunk.sequence, 0) + chunk.samples
+        for flying in self._in_flight:
+            for sequence in flying.step.drawing:
+                drawing[sequence] = drawing.get(sequence, 0) + 1
         for sequence in self._by_id.values():
             assert sequence.pending == drawing.get(sequence, 0), "pending tokens that no step draws"
         size = self.blocks.block_size
@@ -341,14 +368,15 @@ class Scheduler:
         self.running.append(sequence)
         if length > 0:  # else the features of its first image are being encoded, and it goes on when they are there
             self._spend(sequence, length, budget)
+            budget.tokens -= length
         return True
 
     def _is_coming(self, key: bytes, budget: _Budget) -> bool:
-        """A step in flight, or the one that is being made, completes the block with this key."""
+        """A step in flight, or the one that is being made, completes the block with this key as part of a prompt."""
         if budget.coming is None:
-            budget.coming = {key for step in self._in_flight for key in _completed_keys(step.chunks)}
-        budget.coming.update(_completed_keys(budget.chunks[budget.counted :]))
-        budget.counted = len(budget.chunks)
+            budget.coming = {key for flying in self._in_flight for key in _completed_keys(flying.prefills)}
+        budget.coming.update(_completed_keys(budget.prefills[budget.counted :]))
+        budget.counted = len(budget.prefills)
         return key in budget.coming
 
     def _grow(self, sequence: Sequence, tokens: int, budget: _Budget) -> bool:
@@ -444,14 +472,16 @@ class _Budget:
         self.tokens = tokens
         self.encoder_tokens = encoder_tokens
         self.chunks: list[Chunk] = []
+        self.drawing: list[Sequence] = []
+        self.notable: list[Chunk] = []
+        self.prefills: list[Chunk] = []  # chunks of prompts, or of output that was there before
         self.encodings: list[Encoding] = []
         self.grown: list[Sequence] = []
-        self.only_decodes = True
         self.preempted = False
         self.ahead = False  # chunks wait for features that are not ready
         self.held_back = False  # one does
         self.coming: set[bytes] | None = None  # keys of the blocks that this step, and those in flight, complete
-        self.counted = 0  # chunks of this step that `coming` knows of
+        self.counted = 0  # prefills of this step that `coming` knows of
 
     def may_encode(self, tokens: int) -> bool:
         """An image larger than the whole budget is encoded all the same, as the only one of its step."""
@@ -463,7 +493,7 @@ class _Budget:
 
 
 def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:
-    """Keys of the blocks that these chunks complete; not of those with tokens whose values are not known yet."""
+    """Keys of the blocks that these chunks complete; not of one with a token whose value is not known yet."""
     for chunk in chunks:
         sequence = chunk.sequence
         size = sequence.block_size

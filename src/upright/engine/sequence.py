@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from hashlib import blake2b
-
-import numpy as np
 
 from upright.messages import FinishReason, Image, Request
 
 KEY_BYTES = 16
+_TOKEN_BYTES = array("i").itemsize
 
 
 @dataclass(eq=False)
@@ -27,7 +27,7 @@ class Sequence:
     output: list[int] = field(init=False)
     computed: int = 0
     todo: int = field(init=False)
-    hot_until: int = 0  # a next token below this is plain decoding: output, with room for it, and a draw to come
+    hot_until: int = 0  # a next token below this is plain decoding: it fills no block and is not before the last draw
     blocks: list[int] = field(default_factory=list)  # the block table
     published: int = 0  # leading blocks that are in the cache under their key
     slot: int = -1  # its place among the running sequences, in [0, max_num_seqs); -1 while it does not run
@@ -115,16 +115,22 @@ class Sequence:
 
     def block_key(self, index: int) -> bytes:
         """The content key of full block `index`: parent key, token ids, and each image's key and offset in it."""
-        while len(self._keys) <= index:
-            at = len(self._keys)
-            start, stop = at * self.block_size, (at + 1) * self.block_size
-            digest = blake2b(self._keys[-1] if at else b"", digest_size=KEY_BYTES)
-            digest.update(np.asarray(self.tokens(start, stop), dtype=np.int32).tobytes())
-            for image_index in self.images_between(start, stop):
-                image = self.request.images[image_index]
-                digest.update(image.key + (start - image.start).to_bytes(8, "little", signed=True))
-            self._keys.append(digest.digest())
-        return self._keys[index]
+        keys = self._keys
+        while len(keys) <= index:
+            size, start = self.block_size, len(keys) * self.block_size
+            # As many as the prompt fills are made at once: it becomes bytes once, and all of them will be wanted.
+            stop = max(start + size, self.prompt_length // size * size)
+            content = array("i", self.tokens(start, stop)).tobytes()
+            parent = keys[-1] if keys else b""
+            for at in range(start, stop, size):
+                digest = blake2b(parent, digest_size=KEY_BYTES)
+                digest.update(content[(at - start) * _TOKEN_BYTES : (at - start + size) * _TOKEN_BYTES])
+                for image_index in self.images_between(at, at + size):
+                    image = self.request.images[image_index]
+                    digest.update(image.key + (at - image.start).to_bytes(8, "little", signed=True))
+                parent = digest.digest()
+                keys.append(parent)
+        return keys[index]
 
 
 def image_end(image: Image) -> int:

@@ -12,10 +12,10 @@ import torch
 from upright.engine.cache_size import Card, cache_blocks
 from upright.engine.core import EngineCore
 from upright.engine.cuda_memory import CudaMemory
+from upright.engine.device_runner import make_runner
 from upright.engine.footprint import Footprint, KeptFootprints, fingerprint, measure
 from upright.engine.memory_errors import is_out_of_memory
 from upright.engine.recorder import Recorder
-from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
 from upright.engine.start_error import StartError, memory_for
 from upright.engine.warm_up import run_largest_steps, trial_cache, warm_up
@@ -63,6 +63,7 @@ def start_engine(
             lambda done, total: tell(Loading("weights", done, total, "B")),
             options.attention,
             options.native,
+            options.portable,
         )
     if faults is not None:
         faults.in_load()
@@ -78,9 +79,11 @@ def start_engine(
     try:
         cache = _allocate_cache(model, options, card)
         limits = SchedulerLimits(
-            options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens
-        )
-        core = EngineCore(Runner(model, cache, limits.max_num_seqs), limits, image_tokens)
+            options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens,
+            encode_ahead=device.type == "cuda",
+        )  # fmt: skip
+        runner = make_runner(model, cache, options, card.graph_room if card is not None else 0)
+        core = EngineCore(runner, limits, image_tokens, options.overlap)
         tell(Loading("first step", 0, 0))
         with memory_for("a first step", "use a smaller --kv-cache-memory"):
             warm_up(core)
@@ -133,6 +136,7 @@ def _footprint(model: Model, options: EngineOptions, memory: CudaMemory, free: i
         free,
         lambda: trial_cache(model, options),
         lambda cache: run_largest_steps(model, options, cache),
+        lambda core: core.runner.graph_bytes(),
     )
     kept.keep(found)
     return found

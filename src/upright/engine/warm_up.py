@@ -12,8 +12,8 @@ from collections.abc import Iterable
 import torch
 
 from upright.engine.core import EngineCore
+from upright.engine.device_runner import make_runner
 from upright.engine.pace import Pace
-from upright.engine.runner import Runner
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache
 from upright.messages import EngineOptions, Request, SamplingParams
@@ -72,7 +72,7 @@ def run_largest_steps(model: Model, options: EngineOptions, cache: KVCache) -> E
     tokens = options.max_num_batched_tokens
     longest = max(_longest_chunk(options), _share(options)) + STEPS
     limits = SchedulerLimits(longest, options.max_num_seqs, tokens, tokens)
-    core = EngineCore(Runner(model, cache, options.max_num_seqs), limits, encoder_cache_tokens=0)
+    core = EngineCore(make_runner(model, cache, options, 0), limits, encoder_cache_tokens=0)
     _run(core, [_request("long", 0, _longest_chunk(options), _KINDS[0])])
     token_ids = model.config.decoder.vocab_size
     _run(core, (_request(f"row-{row}", 1 + row % (token_ids - 1), _share(options), _EVERYTHING)

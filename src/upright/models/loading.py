@@ -42,12 +42,13 @@ _DUMMY_SPAN = 1_048_573  # values drawn for dummy weights; a prime, so that the 
 def load_model(
     directory: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, load_format: str = "auto",
     seed: int = 0, max_pixels: int | None = None, progress: Progress = lambda done, total: None,
-    attention: str | None = None, native: bool = True,
+    attention: str | None = None, native: bool = True, portable: bool = False,
 ) -> Model:  # fmt: skip
     """The model in `directory` with weights cast to `dtype` on `device`.
 
     `load_format` "dummy" draws random weights from `seed` and reads no file. `max_pixels` lowers the image processor's
-    limit in the model's config. `attention` forces one candidate by name; `native` lets C serve small steps.
+    limit in the model's config. `attention` forces one candidate by name; `native` lets C serve small steps;
+    `portable` takes only what cards before sm80 have.
 
     Raises: WeightsError, NoAttention, MemoryError.
     """
@@ -56,7 +57,7 @@ def load_model(
         image = dataclasses.replace(config.image, max_pixels=most, min_pixels=min(config.image.min_pixels, most))
         config = dataclasses.replace(config, image=image)
     capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
-    need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "decode")
+    need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "decode", portable)
     decode_attention = choose(need, attention)
     prefill_attention = choose(dataclasses.replace(need, layout="prefill"), attention)
     decoder = Decoder(config.decoder, dtype, device, decode_attention.candidate, prefill_attention.candidate)
