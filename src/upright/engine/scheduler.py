@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -60,11 +60,11 @@ class Encoding:
 class Step:
     chunks: tuple[Chunk, ...]
     encodings: tuple[Encoding, ...]
-    drawing: list[Sequence]  # of the chunks that sample, in order
-    notable: list[Chunk]  # the chunks that do more than add one output token to a block that goes on, and to an output
     decodes: bool = False  # every chunk is one output token, and samples
     steady: bool = False  # so was the step before, with the same sequences in the same order
-    grown: tuple[Sequence, ...] = ()  # whose block tables are new or longer than in the step before
+    grown: list[Sequence] = field(default_factory=list)  # whose block tables are new or longer than in the step before
+    drawing: list[Sequence] = field(default_factory=list)  # of the chunks that sample, in order
+    notable: list[Chunk] = field(default_factory=list)  # all but those in the midst of a block and of an answer
 
     @property
     def tokens(self) -> int:
@@ -222,7 +222,7 @@ class Scheduler:
         steady = decodes and drawing == self._decoded
         self._decoded = drawing if decodes else []
         encodings = self._still_wanted(budget.encodings) if budget.encodings else ()
-        step = Step(tuple(chunks), encodings, drawing, budget.notable, decodes, steady, tuple(budget.grown))
+        step = Step(tuple(chunks), encodings, decodes, steady, budget.grown, drawing, budget.notable)
         if chunks or encodings:
             self._in_flight.append(_InFlight(step, budget.prefills))
             self._steps += bool(chunks)
@@ -270,8 +270,8 @@ class Scheduler:
     def _keep_computed(self, chunk: Chunk) -> None:
         """The chunk is in the cache: let others find its blocks, and let go of the images that it passed.
 
-        NOTE: not beyond the chunk: tokens after it may be in flight. And nothing where the sequence was preempted since:
-        it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
+        NOTE: not beyond the chunk: tokens after it may be in flight. And nothing where the sequence was preempted
+        since: it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
         """
         sequence, end = chunk.sequence, chunk.start + chunk.length
         if end <= sequence.computed:
