@@ -1,7 +1,7 @@
 # Two commands: `make serve` sets everything up and serves a small model; `make test` sets up and runs the tests.
 #
 #   make serve [MODEL=DIRECTORY_OR_ID] [PORT=8000] [ARGS="more options of upright serve"]
-#   make test  [ARGS="more options of pytest"]
+#   make test  [ARGS="more options of pytest"]             by two workers; ARGS="-n 0" for one process
 #   make check            what is checked beside the tests: style, types, who imports whom
 #   make rivals           environments of the servers that bench/cpu_serving.py compares with (about 4 GB)
 #   make clean            remove the environment; models/ stays
@@ -29,7 +29,7 @@ serve: $(VENV)/.serve-ready $(if $(filter $(SMOLLM2),$(MODEL)),$(SMOLLM2)/model.
 	@exec $(VENV)/bin/upright serve $(MODEL) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.test-ready
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.test-ready
 	$(VENV)/bin/ruff check
