@@ -32,19 +32,21 @@ async def answer(front: Front, job: Job) -> Response:
 
 async def _events(front: Front, job: Job) -> AsyncGenerator[bytes, None]:
     form = job.form
-    opened = [False] * len(job.requests)
+    opened, ended = set[int](), 0
     with launched(front, job) as flight:
         async for index, delta in flight.deltas():
             usage = flight.usage(index) if job.continuous_usage else None
             event = form.chunk(index, delta, usage)
-            if not opened[index]:
-                opened[index] = True
+            if index not in opened:
+                opened.add(index)
                 event = form.opening(index, usage) + event
+            if delta.finish_reason is not None:
+                ended += 1
+                if ended == len(job.requests):  # what ends the stream goes out together
+                    last = form.usage_chunk(flight.total_usage()) if job.include_usage else b""
+                    event += last + DONE
             if event:
                 yield event
-        if job.include_usage:
-            yield form.usage_chunk(flight.total_usage())
-    yield DONE
 
 
 class EventStream(Response):

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from upright.chat.detokenizer import make_detokenizer
 from upright.chat.errors import BadRequest
 from upright.chat.stop import Node, StopScanner
@@ -27,8 +29,7 @@ class OutputOptions:
     min_tokens: int = 0  # stop strings that end within so many tokens are let through
 
 
-@dataclass(frozen=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """What came since the last one. `token_ids` are all tokens that count for usage, text or not."""
 
     text: str
