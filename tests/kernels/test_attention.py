@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from importlib.util import find_spec
 from itertools import accumulate
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kernels.paged import filled_cache
 from upright.kernels.attention.batch import KVCache, PagedBatch, decode_batch, make_batch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
 from upright.kernels.attention.dispatch import NoAttention, choose
@@ -30,25 +30,6 @@ sequences = st.lists(
     min_size=1,
     max_size=6,
 )
-
-
-def filled_cache(
-    batch_of: list[tuple[int, int]], block_size: int, kv_heads: int, size: int, scattered: bool, seed: int
-) -> tuple[torch.Tensor, PagedBatch]:
-    """One layer of random keys and values in which every slot that no sequence owns is NaN, and its batch."""
-    needed = [-(-context // block_size) for _, context in batch_of]
-    blocks = list(range(sum(needed) + 2))
-    if scattered:
-        random.Random(seed).shuffle(blocks)
-    tables = [[blocks.pop(0) for _ in range(count)] for count in needed]
-    layer = torch.full((sum(needed) + 2, block_size, 2, kv_heads, size), float("nan"))
-    generator = torch.Generator().manual_seed(seed)
-    for table, (_, context) in zip(tables, batch_of, strict=True):
-        for position in range(context):
-            values = torch.randn(2, kv_heads, size, generator=generator)
-            layer[table[position // block_size], position % block_size] = values
-    new, contexts = [n for n, _ in batch_of], [c for _, c in batch_of]
-    return layer, make_batch(tables, new, contexts, block_size)
 
 
 def dense_answer(query: torch.Tensor, layer: torch.Tensor, batch: PagedBatch, scale: float) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, attend_mixed, slots_of, to_device
+from upright.kernels.attention.tiles import has_triton
 
 _HALF_WIDTH = (torch.float16, torch.bfloat16)
 
@@ -79,7 +80,7 @@ class _Plan:
 
 
 def _make_plan(batch: PagedBatch, block_size: int) -> _Plan:
-    mixed = Mixed.of(batch)
+    mixed = Mixed.of(batch, apart=has_triton())  # the decode kernel is written in Triton
     new = [batch.query_lengths[sequence] for sequence in mixed.prefills]
     contexts = [batch.context_lengths[sequence] for sequence in mixed.prefills]
     slots = slots_of(batch, mixed.prefills, block_size)

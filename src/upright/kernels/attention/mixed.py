@@ -27,7 +27,8 @@ class Mixed:
     prefill_rows: slice | Tensor  # int64 where the rows do not follow each other
 
     @classmethod
-    def of(cls, batch: PagedBatch) -> Mixed:
+    def of(cls, batch: PagedBatch, apart: bool = True) -> Mixed:
+        """Unless the kinds are wanted `apart`, all sequences count as bringing several tokens."""
         device = batch.slot_mapping.device
         decodes: list[int] = []
         prefills: list[int] = []
@@ -35,7 +36,7 @@ class Mixed:
         spans: list[tuple[int, int]] = []
         row = 0
         for sequence, new in enumerate(batch.query_lengths):
-            if new == 1:
+            if new == 1 and apart:
                 decodes.append(sequence)
                 rows.append(row)
             else:

@@ -1,0 +1,75 @@
+"""Attention and small products compile for the GPUs that they are meant for, as the models that count launch them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+import torch
+
+from tests.triton_aot import launches_of
+from upright.kernels.attention.batch import decode_batch, make_batch
+from upright.kernels.attention.portable import PORTABLE
+from upright.kernels.attention.tiles import TRITON
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton"),
+    pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing"),
+]
+
+SHAPES = {"MinerU": (14, 2, 64), "2B": (12, 2, 128), "7B": (28, 4, 128)}
+MOST_SHARED = {75: 64 * 1024, 80: 163 * 1024, 90: 227 * 1024}
+on = pytest.mark.parametrize(("capability", "dtype"), [(80, torch.float16), (90, torch.bfloat16)], ids=["sm80", "sm90"])
+
+
+def check(call, capability, instruction):
+    for launch in launches_of(call):
+        made = launch.compile(capability)
+        assert made.metadata.shared <= MOST_SHARED[capability]
+        assert instruction is None or instruction in made.asm["ptx"]
+
+
+def decode_inputs(shape, dtype):
+    heads, kv_heads, size = shape
+    layer = torch.empty(64, 16, 2, kv_heads, size, dtype=dtype)
+    batch = decode_batch(torch.zeros(8).long(), torch.zeros(8, 128).int(), torch.ones(8).int())
+    return torch.empty(8, heads + 2 * kv_heads, size, dtype=dtype)[:, :heads], layer, batch, 0.1
+
+
+@on
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_decode(shape, capability, dtype):
+    check(lambda: TRITON.paged(*decode_inputs(shape, dtype)), capability, "mma.sync")
+
+
+@pytest.mark.parametrize("shape", [*SHAPES.values(), (4, 4, 80)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_decode_on_old_cards(shape, dtype):
+    check(lambda: PORTABLE.paged(*decode_inputs(shape, dtype)), 75, None)
+
+
+@on
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_mixed(shape, capability, dtype):
+    query, layer, _, scale = decode_inputs(shape, dtype)
+    batch = make_batch([[0], [1, 2]], [1, 7], [3, 20], 16)
+    check(lambda: TRITON.paged(query, layer, batch, scale), capability, None)
+
+
+@on
+@pytest.mark.parametrize("size", [64, 80, 128])
+def test_packed(size, capability, dtype):
+    query, key, value = torch.empty(100, 48, size, dtype=dtype).chunk(3, dim=1)
+    instruction = "wgmma" if capability == 90 else "mma.sync"
+    check(lambda: TRITON.packed(query, key, value, (60, 40), 0.1), capability, instruction)
+
+
+@on
+@pytest.mark.parametrize("rows", [8, 32, 64])
+def test_products_of_a_few_rows(rows, capability, dtype):
+    from upright.kernels.triton.skinny_matmul import Workspace, matmul
+
+    x, weight = torch.empty(rows, 896, dtype=dtype), torch.empty(1152, 896, dtype=dtype)
+    work = Workspace.allocate(1152, torch.device("cpu"))
+    check(lambda: matmul(x, weight, None, 2, work), capability, "wgmma" if capability == 90 else "mma.sync")

@@ -1,0 +1,176 @@
+"""Attention on CUDA against the reference, over odd shapes, with NaN in memory that nobody wrote."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from tests.kernels.paged import filled_cache
+from tests.triton_device import DEVICE, INTERPRETED, triton_only
+from upright.kernels.attention.batch import PagedBatch, decode_batch
+from upright.kernels.attention.candidate import Candidate
+from upright.kernels.attention.cudnn import CUDNN
+from upright.kernels.attention.flash import FLASH
+from upright.kernels.attention.portable import PORTABLE
+from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.sdpa import SDPA
+from upright.kernels.attention.tiles import TRITON
+
+pytestmark = triton_only
+
+HALF = torch.float16 if INTERPRETED else torch.bfloat16  # the interpreter multiplies no matrices of bfloat16
+TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}  # of the whole answer's length
+HEADS = [(14, 2, 64), (28, 4, 128), (3, 1, 80), (2, 2, 96), (5, 5, 8)]  # query heads, key heads, head size
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New floating-point memory is NaN: what a kernel forgets to write is seen."""
+    empty = torch.empty
+
+    def nan(*args: Any, **kwargs: Any) -> torch.Tensor:
+        made = empty(*args, **kwargs)
+        return made.fill_(float("nan")) if made.is_floating_point() else made
+
+    monkeypatch.setattr(torch, "empty", nan)
+
+
+def close(answer: torch.Tensor, expected: torch.Tensor, dtype: torch.dtype) -> None:
+    assert answer.dtype == dtype
+    assert answer.shape == expected.shape
+    error = (answer.float() - expected.float()).norm() / expected.float().norm()
+    assert error < TOLERANCE[dtype]
+
+
+def paged_case(
+    batch_of: list[tuple[int, int]], heads: tuple[int, int, int], block_size: int, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor, PagedBatch, torch.Tensor]:
+    """Query as a slice of a fused projection, cache, batch, and the reference's answer."""
+    count, kv_heads, size = heads
+    layer, batch = filled_cache(batch_of, block_size, kv_heads, size, True, len(batch_of), DEVICE)
+    layer = layer.to(dtype)
+    rows = sum(new for new, _ in batch_of)
+    query = torch.randn(rows, count + 2 * kv_heads, size).to(DEVICE, dtype)[:, :count]
+    return query, layer, batch, REFERENCE.paged(query.float(), layer.float(), batch, size**-0.5)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize(("candidate", "dtype"), [(TRITON, HALF), (PORTABLE, HALF), (PORTABLE, torch.float32)])
+@pytest.mark.parametrize("width", [0, 40], ids=["exact", "wide"])
+def test_decode(candidate, dtype, heads, width):
+    """With only device tensors, tables wider than any context, one context of nothing, and twice in a row."""
+    contexts = [1, 17, 64, 65, 300, 129] if not INTERPRETED else [1, 65, 140]
+    query, layer, batch, expected = paged_case([(1, context) for context in contexts], heads, 16, dtype)
+    tables = torch.nn.functional.pad(batch.block_tables, (0, width), value=2**30)
+    for empty in (False, True):
+        lengths = batch.contexts.clone()
+        if empty:
+            lengths[1], expected[1] = 0, 0.0
+        captured = decode_batch(batch.slot_mapping, tables, lengths)
+        for _ in range(2):
+            close(candidate.paged(query, layer, captured, heads[2] ** -0.5), expected, dtype)
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 8, 128])
+def test_blocks_of_any_size(block_size):
+    query, layer, batch, expected = paged_case([(1, 9), (1, 150)], (4, 2, 64), block_size, HALF)
+    close(TRITON.paged(query, layer, batch, 0.125), expected, HALF)
+
+
+def test_splits_fill_the_device():
+    from upright.kernels.triton.paged_decode import count_splits
+
+    assert count_splits(2, 32768, 132) == 32
+    assert count_splits(2, 100, 132) == 2  # no more than there are tiles
+    assert count_splits(128, 32768, 132) == 4
+    assert count_splits(1024, 32768, 132) == 1
+
+
+def random_steps(count: int) -> list[list[tuple[int, int]]]:
+    rng = random.Random(0)
+    steps = [[(1, 30), (20, 20), (1, 7), (5, 70), (150, 200), (1, 4)], [(33, 33)], [(2, 2), (2, 130)]]
+    for _ in range(count):
+        contexts = [rng.randint(1, 300) for _ in range(rng.randint(1, 6))]
+        steps.append([(rng.choice([1, rng.randint(1, context)]), context) for context in contexts])
+    return steps
+
+
+@pytest.mark.parametrize("step", random_steps(0 if INTERPRETED else 8), ids=str)
+@pytest.mark.parametrize("heads", [(14, 2, 64), (3, 1, 80), (8, 2, 128)], ids=str)
+@pytest.mark.parametrize("candidate", [TRITON, FLASH, PORTABLE, SDPA], ids=lambda c: c.name)
+def test_prefill_and_mixed(candidate, heads, step):
+    if INTERPRETED and (candidate is not TRITON or heads[0] > 8):
+        pytest.skip("only our own kernels are interpreted, and slowly")
+    query, layer, batch, expected = paged_case(step, heads, 16, HALF)
+    for _ in range(2):
+        close(candidate.paged(query, layer, batch, heads[2] ** -0.5), expected, HALF)
+
+
+@pytest.mark.parametrize("lengths", [(70,), (5, 129, 64), (64,) * 3 + (16,), (1, 1)], ids=str)
+@pytest.mark.parametrize("size", [80, 64, 72, 128, 40])
+@pytest.mark.parametrize("candidate", [TRITON, FLASH, CUDNN, PORTABLE, SDPA], ids=lambda c: c.name)
+def test_packed(candidate: Candidate, size: int, lengths: tuple[int, ...]) -> None:
+    if INTERPRETED and candidate is not TRITON:
+        pytest.skip("only our own kernels are interpreted")
+    query, key, value = torch.randn(sum(lengths), 6, size).to(DEVICE, HALF).chunk(3, dim=1)
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, 0.2)
+    close(candidate.packed(query, key, value, lengths, 0.2), expected, HALF)
+
+
+def test_every_tiling_gives_the_same():
+    from upright.kernels.triton.packed_attention import TILINGS, attend
+
+    lengths = (300, 20) if not INTERPRETED else (130, 20)
+    query, key, value = torch.randn(sum(lengths), 3, 80).to(DEVICE, HALF).chunk(3, dim=1)
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, 0.2)
+    for tiling in TILINGS:
+        close(attend(query, key, value, lengths, 0.2, tiling), expected, HALF)
+
+
+def test_nothing_of_another_run_is_seen():
+    query, key, value = torch.randn(90, 6, 80).to(DEVICE, HALF).chunk(3, dim=1)
+    alone = TRITON.packed(query[:50], key[:50], value[:50], (50,), 0.2)
+    key[50:], value[50:] = float("nan"), float("nan")
+    assert torch.equal(TRITON.packed(query, key, value, (50, 40), 0.2)[:50], alone)
+
+
+@pytest.mark.parametrize(("rows", "outputs", "inputs"), [(1, 64, 256), (7, 100, 304), (33, 130, 384), (64, 1, 128)])
+@pytest.mark.parametrize("splits", [1, 2, 3])
+def test_products_of_a_few_rows(rows, outputs, inputs, splits):
+    from upright.kernels.triton.skinny_matmul import Workspace, matmul
+
+    x = torch.randn(rows, inputs + 16).to(DEVICE, HALF)[:, :inputs]
+    weight, bias = torch.randn(outputs, inputs).to(DEVICE, HALF), torch.randn(outputs).to(DEVICE, HALF)
+    work = Workspace.allocate(outputs, torch.device(DEVICE))
+    for added in (None, bias):
+        expected = torch.nn.functional.linear(x.float(), weight.float(), None if added is None else added.float())
+        for dtype in (None, torch.float32):
+            close(matmul(x, weight, added, splits, work, dtype), expected, dtype or HALF)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
+@pytest.mark.parametrize("candidate", [TRITON, PORTABLE], ids=lambda c: c.name)
+def test_a_graph_follows_the_lengths(candidate):
+    query, layer, batch, _ = paged_case([(1, 30), (1, 300), (1, 7)], (14, 2, 64), 16, HALF)
+    static = decode_batch(batch.slot_mapping, batch.block_tables, batch.contexts.clone())
+    candidate.paged(query, layer, decode_batch(static.slot_mapping, static.block_tables, static.contexts), 0.125)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        answers = [candidate.paged(query, layer, static, 0.125) for _ in range(3)]
+    for contexts in ([30, 300, 7], [1, 64, 2], [29, 129, 5]):
+        static.contexts.copy_(torch.tensor(contexts, dtype=torch.int32))
+        told = torch.tensor(contexts, dtype=torch.int32, device="cuda")
+        known = PagedBatch(batch.slot_mapping, batch.block_tables, (1, 1, 1), tuple(contexts), batch.query_starts, told)
+        expected = REFERENCE.paged(query.float(), layer.float(), known, 0.125)
+        for _ in range(2):
+            graph.replay()
+            for answer in answers:
+                close(answer, expected, HALF)
