@@ -217,7 +217,7 @@ def main() -> None:
     choice = choose(need, options.attention, clock=packed_clock(VISION.heads, need, device) if cuda else None)
     results["attention"] = {"name": choice.candidate.name, "ms": choice.times, "declined": choice.declined}
     print(
-        f"{name}: attention {choice.candidate.name} {choice.times} {choice.declined}, a large matrix product {most} TFLOP/s",
+        f"{name}: attention {choice.candidate.name} {choice.times} {choice.declined}, a product {most} TFLOP/s",
         flush=True,
     )
     tower = VisionTower(replace(VISION, depth=options.layers), dtype, device, choice.candidate)

@@ -40,6 +40,7 @@ class Setting:
     block_size: int = 16
     attention: str | None = None
     overlap: bool = False
+    encode_ahead: bool = False
     on_device: bool = False  # as on a GPU, where that is not what the model is on
 
 
@@ -61,8 +62,9 @@ def make_core_of(model: Model, setting: Setting) -> EngineCore:
     )  # fmt: skip
     cache.data.fill_(torch.nan)  # a slot that nobody wrote must never be read
     limits = SchedulerLimits(
-        setting.max_model_len, setting.max_num_seqs, setting.max_num_batched_tokens, setting.max_num_batched_tokens
-    )
+        setting.max_model_len, setting.max_num_seqs, setting.max_num_batched_tokens, setting.max_num_batched_tokens,
+        setting.encode_ahead,
+    )  # fmt: skip
     runner: Runner
     if setting.on_device or model.device.type == "cuda":
         runner = DeviceRunner(model, cache, setting.max_num_seqs, setting.max_model_len, most_graph_bytes=1 << 30)

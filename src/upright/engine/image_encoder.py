@@ -20,7 +20,7 @@ from upright.engine.pixels import PixelStore
 from upright.engine.scheduler import Chunk, Encoding
 from upright.engine.sequence import Sequence, image_end
 from upright.messages import Image
-from upright.models.image_grid import ImageGrid
+from upright.models.image_grid import ImageGrid, image_grid
 from upright.models.image_pixels import pack_patches
 from upright.models.model import Model
 from upright.models.vision import TowerPass
@@ -113,6 +113,20 @@ class ImageEncoder:
                     del self._passes[image.key]
                     keys.append(image.key)
         return keys
+
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Have everything compiled that an image needs, where there is a vision tower."""
+        config, tower = self._model.config, self._model.vision
+        if tower is None or config.vision is None or config.image is None:
+            return
+        side = config.vision.patch_size * config.vision.merge_size
+        for height, width in ((side, 2 * side), (side + 1, side + 1)):  # as it is, and resized
+            grid = image_grid(height, width, config.vision, config.image)
+            pixels = torch.zeros(height, width, 3, dtype=torch.uint8)
+            with self._on_stream():
+                patches = pack_patches([pixels], [grid], config.vision, config.image, self._model.device, tower.dtype)
+                tower.encode(patches, [(grid.grid_height, grid.grid_width)])
 
     @property
     def _depth(self) -> int:

@@ -13,6 +13,7 @@ import torch
 
 from upright.engine.core import EngineCore
 from upright.engine.device_runner import make_runner
+from upright.engine.image_encoder import PASS_PATCHES
 from upright.engine.pace import Pace
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache
@@ -50,8 +51,7 @@ def warm_up(core: EngineCore) -> None:
         _run(core, (_request(f"kind-{i}", 2 + i, min(15 + i, longest), kind) for i, kind in enumerate(kinds)))
         for index, kind in enumerate(_KINDS):
             _run(core, [_request(f"alone-{index}", 10 + index, min(16 * (1 + index), longest), kind)])
-        if model.vision is not None:
-            _pass_through_tower(model, [(4, 6), (2, 2)])
+        core.runner.images.warm_up()
     for token, length in ((0, min(8, longest)), (1, min(64, longest))):
         core.pace = Pace()
         _run(core, [_request("warm-up", token, length, _KINDS[0])])
@@ -79,7 +79,7 @@ def run_largest_steps(model: Model, options: EngineOptions, cache: KVCache) -> E
                 for row in range(options.max_num_seqs)))  # fmt: skip
     if model.vision is not None and model.config.vision is not None:
         merge = model.config.vision.merge_size
-        tokens = max(largest_image_tokens(model.config, options.max_pixels), options.max_num_batched_tokens)
+        tokens = max(largest_image_tokens(model.config, options.max_pixels), PASS_PATCHES // merge**2)
         whole = model.vision_attention is not None and model.vision_attention.candidate.name == "reference"
         _pass_through_tower(model, _largest_pass(tokens, merge, tokens * merge**2 if whole else PIECE_PATCHES))
     return core
