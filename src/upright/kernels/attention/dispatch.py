@@ -19,7 +19,7 @@ CANDIDATES: tuple[Candidate, ...] = (TRITON, FLASH, CUDNN, PORTABLE, SDPA, REFER
 
 _CUDA_ORDER: dict[Layout, tuple[Candidate, ...]] = {  # fastest first
     "decode": (TRITON, PORTABLE, SDPA, REFERENCE),
-    "prefill": (FLASH, TRITON, PORTABLE, SDPA, REFERENCE),
+    "prefill": (TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
     "packed": (CUDNN, TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
 }
 _OTHER_ORDER = (SDPA, REFERENCE)
