@@ -70,7 +70,8 @@ class StepRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     decoding: tuple[str, ...]
     decoding_since: float
     further: int  # what to add to the contexts of `aboard`
-    earlier: msgspec.Raw  # aboard of the step before, where the device has not ended it; contexts are of no account
+    earlier: msgspec.Raw  # aboard of the step before, where the device has not ended it
+    earlier_further: int
 
 
 class _Written(Record, frozen=True, array_like=True, gc=False):
@@ -78,14 +79,17 @@ class _Written(Record, frozen=True, array_like=True, gc=False):
 
     further: int = 0
     earlier: tuple[Aboard, ...] = ()
+    earlier_further: int = 0
 
     def merged(self) -> Record:
-        aboard = {one.id: Aboard(one.id, one.tokens, one.context + self.further, one.images) for one in self.aboard}
+        aboard = {one.id: _moved(one, self.further) for one in self.aboard}
         for one in self.earlier:
             later = aboard.get(one.id)
-            if later is not None:
-                one = Aboard(one.id, one.tokens + later.tokens, later.context, one.images + later.images)
-            aboard[one.id] = one
+            if later is None:
+                aboard[one.id] = _moved(one, self.earlier_further)
+            else:
+                both = one.tokens + later.tokens, later.context, one.images + later.images
+                aboard[one.id] = Aboard(one.id, *both)
         return Record(
             self.phase, self.step, self.started, self.expected, tuple(aboard.values()), self.decoding,
             self.decoding_since,
@@ -154,6 +158,10 @@ class BlackBox:
 
     def close(self) -> None:
         self._map.close()
+
+
+def _moved(one: Aboard, further: int) -> Aboard:
+    return Aboard(one.id, one.tokens, one.context + further, one.images)
 
 
 def encode_aboard(aboard: list[Aboard]) -> msgspec.Raw:

@@ -20,6 +20,7 @@ class Recorder:
         self._step = 0  # number of the last step
         self._aboard = NOBODY  # of the last step, encoded
         self._further = 0  # steady steps since `_aboard` was made: each context has grown by as much
+        self._lasting = False  # `_aboard` is good for steady steps that follow: it says nothing of images
         self._resting: tuple[Phase, tuple[str, ...]] | None = None  # what the current record says, unless it is a step
 
     def begin_step(
@@ -34,14 +35,14 @@ class Recorder:
             return
         self._step += 1
         self._resting = None
-        earlier = NOBODY if before is None else self._aboard
-        if step.steady and not step.encodings:  # NOTE: the names are those of the step before
+        earlier, earlier_further = (NOBODY, 0) if before is None else (self._aboard, self._further)
+        if step.steady and self._lasting and not step.encodings:
             self._further += 1
         else:
-            self._aboard, self._further = encode_aboard(_aboard(step)), 0
+            self._aboard, self._further, self._lasting = encode_aboard(_aboard(step)), 0, not step.encodings
         record = StepRecord(
             "step", self._step, time.monotonic(), expected, self._aboard, decoding, decoding_since, self._further,
-            earlier,
+            earlier, earlier_further,
         )  # fmt: skip
         self._box.begin(record)
 
