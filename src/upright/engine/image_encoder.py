@@ -43,12 +43,12 @@ class _Pass:
 class ImageEncoder:
     """Keeps what the encoder cache only counts: features [tokens, hidden] by image key. One thread calls it."""
 
-    def __init__(self, model: Model, own_stream: bool = True) -> None:
+    def __init__(self, model: Model) -> None:
         self.pixels = PixelStore()
         self.decoder = ImageDecoder(model.config.vision.patch_size if model.config.vision else 1, model.device)
         self._model = model
         self._stream: torch.cuda.Stream | None = None
-        if model.device.type == "cuda" and model.vision is not None and own_stream:
+        if model.device.type == "cuda" and model.vision is not None:
             self._stream = torch.cuda.Stream(model.device, priority=TOWER_PRIORITY)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(model.device))  # which may still fill the weights
         self._features: dict[bytes, Tensor] = {}
