@@ -15,11 +15,11 @@ from torch import Tensor
 
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
-from upright.kernels.attention.measure import packed_clock
+from upright.kernels.attention.measure import PAGE, packed_clock
 from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder
 from upright.models.model import Model
-from upright.models.model_config import ModelConfig
+from upright.models.model_config import ModelConfig, VisionConfig
 from upright.models.vision import VisionTower
 from upright.models.weight_files import WeightsError, shown, weight_files
 
@@ -66,7 +66,7 @@ def load_model(
     if config.vision is not None:
         head_size = config.vision.hidden_size // config.vision.heads
         need = dataclasses.replace(need, head_size=head_size, layout="packed")
-        clock = packed_clock(config.vision.heads, need, device) if device.type == "cuda" else None
+        clock = packed_clock(config.vision.heads, need, device, _packed_layers(config.vision)) if need.modern else None
         vision_attention = choose(need, attention, clock=clock)
         vision = VisionTower(config.vision, dtype, device, vision_attention.candidate)
         parameters |= vision.parameters()
@@ -88,6 +88,15 @@ def load_model(
         device=device,
         weight_bytes=sum(part.nbytes for part in parameters.values()),
     )
+
+
+def _packed_layers(vision: VisionConfig) -> dict[tuple[int, ...], int]:
+    """How many layers attend over runs of which lengths, for an image of a page."""
+    if vision.window_size is None:
+        return {(PAGE,): vision.depth}
+    whole = len(vision.full_attention_layers)
+    window = (vision.window_size // vision.patch_size) ** 2
+    return {(PAGE,): whole, (window,) * (PAGE // window): vision.depth - whole}
 
 
 def _use_native(decoder: Decoder, attention: str | None, native: bool) -> str | None:

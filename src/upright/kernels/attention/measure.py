@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 
-_PAGE = ((5476,),)  # patches of a page of 1036 × 1036 pixels
+PAGE = 5476  # patches of 1036 × 1036 pixels
 _REPEATS = 3
 
 
 def packed_clock(
-    heads: int, need: AttentionNeed, device: torch.device, shapes: Sequence[tuple[int, ...]] = _PAGE
+    heads: int, need: AttentionNeed, device: torch.device, layers: Mapping[tuple[int, ...], int]
 ) -> Callable[[Candidate], float]:
-    """A clock of packed attention on CUDA: milliseconds for the runs of all `shapes`, the best of three.
+    """A clock of packed attention on CUDA: milliseconds that all layers take, the best of three calls each.
 
-    The first call of a candidate, which compiles, does not count.
+    `layers` says how many layers attend over runs of which lengths. The first call of a candidate, which compiles, does
+    not count.
     """
 
     def measure(candidate: Candidate) -> float:
         with torch.inference_mode():
-            return sum(_milliseconds(candidate, lengths, heads, need, device) for lengths in shapes)
+            return sum(
+                count * _milliseconds(candidate, lengths, heads, need, device) for lengths, count in layers.items()
+            )
 
     return measure
 

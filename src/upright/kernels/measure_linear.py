@@ -1,0 +1,77 @@
+"""Which way of multiplying a few rows by a model's weights is the fastest on this device."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import cycle, islice
+
+import torch
+from torch import Tensor
+
+from upright.kernels.linear import MeasuredLinear, linear
+
+_BUCKETS = (1, 8, 16, 32, 64)
+_GAIN = 0.97  # of cuBLAS's time that our own kernel may take to be worth another path
+_MOST_LAUNCHES = 24  # in one measurement
+_BYTES = 2**29  # of weights that one measurement reads, or a single one if it is larger
+_REPLAYS = 3
+
+
+def measure_linear(weights: Sequence[Tensor], seconds: float = 1.0) -> MeasuredLinear:
+    """Measures products with `weights` [out, in] on their CUDA device, sm80 or later, 16-bit.
+
+    Weights of one shape take turns, as layers do, so that the cache does not lie. When `seconds` have gone by, what is
+    not measured yet stays with cuBLAS; the largest weights come first.
+    """
+    from upright.kernels.triton.skinny_matmul import Workspace, matmul, useful_splits
+
+    deadline = time.monotonic() + seconds
+    device = weights[0].device
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+    for weight in weights:
+        alike[weight.shape[0], weight.shape[1]].append(weight)
+    work = Workspace.allocate(max(outputs for outputs, _ in alike), device)
+    best: dict[tuple[int, int, int], int] = {}
+    times: dict[tuple[int, int, int], dict[str, float]] = {}
+    with torch.inference_mode():
+        for (outputs, inputs), same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
+            for rows in _BUCKETS:
+                x = torch.randn(rows, inputs, device=device, dtype=weights[0].dtype)
+                if time.monotonic() > deadline:
+                    break
+                cublas = _microseconds(partial(linear, x), same)
+                ours = {
+                    splits: _microseconds(partial(matmul, x, bias=None, splits=splits, work=work), same)
+                    for splits in useful_splits(outputs, inputs, processors)
+                }
+                product = (outputs, inputs, rows)
+                times[product] = {"cublas": cublas} | {f"{splits} splits": taken for splits, taken in ours.items()}
+                fastest = min(ours, key=lambda splits: ours[splits])
+                if ours[fastest] < cublas * _GAIN:
+                    best[product] = fastest
+    return MeasuredLinear(best, _BUCKETS, work, times)
+
+
+def _microseconds(run: Callable[[Tensor], object], weights: Sequence[Tensor]) -> float:
+    """Device time of one call, as in a captured graph of a few dozen."""
+    launches = max(1, min(_MOST_LAUNCHES, _BYTES // weights[0].nbytes))
+    turns = list(islice(cycle(weights), launches))
+    run(turns[0])
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for weight in turns:
+            run(weight)
+    graph.replay()
+    best = float("inf")
+    for _ in range(_REPLAYS):
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        start.record()
+        graph.replay()
+        end.record()
+        end.synchronize()
+        best = min(best, start.elapsed_time(end))
+    return best * 1e3 / launches
