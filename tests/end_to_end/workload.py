@@ -100,7 +100,7 @@ class Crowd:
         self._server = server
         self._threads = ThreadPoolExecutor(clients)
         self._http = httpx.Client(
-            base_url=server.url, timeout=5 * GUARD, limits=httpx.Limits(max_connections=clients, keepalive_expiry=5)
+            base_url=server.url, timeout=2 * GUARD, limits=httpx.Limits(max_connections=clients, keepalive_expiry=5)
         )
 
     def __enter__(self) -> Crowd:
