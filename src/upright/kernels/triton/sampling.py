@@ -9,10 +9,13 @@ token's first position in the history), and the row itself has -inf there; every
 
 from __future__ import annotations
 
+import os
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra import libdevice
 
 from upright.kernels.sampler_state import LIST, MOST_ENDS, WORDS, Flag, SamplerState, Word
 
@@ -47,6 +50,8 @@ _MOST = tl.constexpr(2**31 - 1)
 _INFINITY = tl.constexpr(float("inf"))
 _HIDDEN = tl.constexpr(40.0)  # a token whose logarithm is so far under the greatest neither weighs nor wins anything
 _LOG2_E = tl.constexpr(1.4426950408889634)
+_LOG_2 = tl.constexpr(0.6931471805599453)
+_INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def draw(logits: Tensor, state: SamplerState, slots: Tensor, positions: Tensor, drawn: Tensor, tokens: Tensor) -> None:
@@ -275,25 +280,30 @@ def _weigh(value, pivot, top, scale, count, mass, above, below):
 
 @triton.jit
 def _collect(logits, dense, values, tokens, listed, least, found_values, found_tokens, BLOCK: tl.constexpr):
-    """Copy the logits that are at least `least`, and their tokens; the order is always the same. Returns how many."""
+    """Copy the logits that are at least `least`, and their tokens, always in the same order. Returns how many."""
     lane = tl.arange(0, BLOCK)
-    filled = 0
+    count = tl.zeros([BLOCK], tl.int32)
     for at in range(0, dense, BLOCK):
         value = tl.load(logits + at + lane, mask=at + lane < dense, other=-_INFINITY).to(tl.float32)
-        chosen = (value >= least).to(tl.int32)
-        place = filled + tl.cumsum(chosen, 0) - 1
-        tl.store(found_values + place, value, mask=chosen != 0)
-        tl.store(found_tokens + place, at + lane, mask=chosen != 0)
-        filled += tl.sum(chosen)
+        count += (value >= least).to(tl.int32)
+    for at in range(0, listed, BLOCK):
+        value = tl.load(values + at + lane, mask=at + lane < listed, other=-_INFINITY)
+        count += (value >= least).to(tl.int32)
+    place = tl.cumsum(count, 0) - count  # each lane has a stretch of its own
+    for at in range(0, dense, BLOCK):
+        value = tl.load(logits + at + lane, mask=at + lane < dense, other=-_INFINITY).to(tl.float32)
+        chosen = value >= least
+        tl.store(found_values + place, value, mask=chosen)
+        tl.store(found_tokens + place, at + lane, mask=chosen)
+        place += chosen.to(tl.int32)
     for at in range(0, listed, BLOCK):
         value = tl.load(values + at + lane, mask=at + lane < listed, other=-_INFINITY)
         token = tl.load(tokens + at + lane, mask=at + lane < listed, other=0)
-        chosen = (value >= least).to(tl.int32)
-        place = filled + tl.cumsum(chosen, 0) - 1
-        tl.store(found_values + place, value, mask=chosen != 0)
-        tl.store(found_tokens + place, token, mask=chosen != 0)
-        filled += tl.sum(chosen)
-    return filled
+        chosen = value >= least
+        tl.store(found_values + place, value, mask=chosen)
+        tl.store(found_tokens + place, token, mask=chosen)
+        place += chosen.to(tl.int32)
+    return tl.sum(count)
 
 
 @triton.jit
@@ -330,49 +340,87 @@ def _draw(
     adjusted += slot * room
     length = _output_length(positions, row, words, room)
     listed = tl.where((flags & _PENALTIES) != 0, length, 0)
+    if (flags & _DRAWS) == 0:
+        value, token = _likeliest(logits, vocabulary, history, adjusted, listed, part, parts, BLOCK)
+    else:
+        first_key, second_key = _stream_keys(words, length)
+        scale = _LOG2_E / _float(words, _TEMPERATURE)
+        cuts = (flags & _CUTS) != 0
+        least = tl.load(least_kept + slot)
+        last = tl.load(last_kept + slot)
+        value, token = _luckiest(
+            logits, vocabulary, history, adjusted, listed, part, parts,
+            first_key, second_key, scale, cuts, least, last, BLOCK,
+        )  # fmt: skip
+    tl.store(best_values + row * parts + part, value)
+    tl.store(best_tokens + row * parts + part, token)
+
+
+@triton.jit
+def _likeliest(logits, vocabulary, history, adjusted, listed, part, parts, BLOCK: tl.constexpr):
+    """The greatest logit of a part of a row, and its token."""
     lane = tl.arange(0, BLOCK)
     best = tl.full([BLOCK], -_INFINITY, tl.float32)
     winner = tl.zeros([BLOCK], tl.int32)
-    if (flags & _DRAWS) == 0:
-        for at in range(part * BLOCK, vocabulary, parts * BLOCK):
-            token = at + lane
-            score = tl.load(logits + token, mask=token < vocabulary, other=-_INFINITY).to(tl.float32)
-            better = score > best  # not where it is NaN; and of equals the first stays
-            best = tl.where(better, score, best)
-            winner = tl.where(better, token, winner)
-        for at in range(part * BLOCK, listed, parts * BLOCK):
-            token = tl.load(history + at + lane, mask=at + lane < listed, other=0)
-            score = tl.load(adjusted + at + lane, mask=at + lane < listed, other=-_INFINITY)
-            better = (score > best) | ((score == best) & (token < winner))
-            best = tl.where(better, score, best)
-            winner = tl.where(better, token, winner)
-    else:
-        cuts = (flags & _CUTS) != 0
-        first_key, second_key = _stream_keys(words, length)
-        inverse = tl.div_rn(1.0, _float(words, _TEMPERATURE))
-        least = tl.load(least_kept + slot)
-        last = tl.load(last_kept + slot)
-        for at in range(part * BLOCK, vocabulary, parts * BLOCK):
-            token = at + lane
-            value = tl.load(logits + token, mask=token < vocabulary, other=-_INFINITY).to(tl.float32)
-            score = value * inverse + _gumbel(first_key, second_key, token)
-            if cuts:
-                score = tl.where((value > least) | ((value == least) & (token <= last)), score, -_INFINITY)
-            better = score > best
-            best = tl.where(better, score, best)
-            winner = tl.where(better, token, winner)
-        for at in range(part * BLOCK, listed, parts * BLOCK):
-            token = tl.load(history + at + lane, mask=at + lane < listed, other=0)
-            value = tl.load(adjusted + at + lane, mask=at + lane < listed, other=-_INFINITY)
-            score = value * inverse + _gumbel(first_key, second_key, token)
-            if cuts:
-                score = tl.where((value > least) | ((value == least) & (token <= last)), score, -_INFINITY)
-            better = (score > best) | ((score == best) & (token < winner))
-            best = tl.where(better, score, best)
-            winner = tl.where(better, token, winner)
-    value = tl.max(best)
-    tl.store(best_values + row * parts + part, value)
-    tl.store(best_tokens + row * parts + part, tl.min(tl.where(best == value, winner, _MOST)))
+    for at in range(2 * part * BLOCK, vocabulary, 2 * parts * BLOCK):
+        token = at + lane
+        after = token + BLOCK
+        value = tl.load(logits + token, mask=token < vocabulary, other=-_INFINITY)
+        value_after = tl.load(logits + after, mask=after < vocabulary, other=-_INFINITY)  # two loads under way
+        best, winner = _greater(best, winner, value.to(tl.float32), token)
+        best, winner = _greater(best, winner, value_after.to(tl.float32), after)
+    for at in range(part * BLOCK, listed, parts * BLOCK):
+        token = tl.load(history + at + lane, mask=at + lane < listed, other=0)
+        value = tl.load(adjusted + at + lane, mask=at + lane < listed, other=-_INFINITY)
+        best, winner = _greater_or_lower(best, winner, value, token)
+    return _best(best, winner)
+
+
+@triton.jit
+def _luckiest(
+    logits, vocabulary, history, adjusted, listed, part, parts, first_key, second_key, scale, cuts, least, last,
+    BLOCK: tl.constexpr,
+):  # fmt: skip
+    """The greatest sum of scaled logit and noise in a part of a row, of tokens up to the cut, and its token."""
+    lane = tl.arange(0, BLOCK)
+    best = tl.full([BLOCK], -_INFINITY, tl.float32)
+    winner = tl.zeros([BLOCK], tl.int32)
+    for at in range(part * BLOCK, vocabulary, parts * BLOCK):
+        token = at + lane
+        value = tl.load(logits + token, mask=token < vocabulary, other=-_INFINITY).to(tl.float32)
+        score = value * scale + _gumbel(first_key, second_key, token)
+        if cuts:
+            score = tl.where((value > least) | ((value == least) & (token <= last)), score, -_INFINITY)
+        best, winner = _greater(best, winner, score, token)
+    for at in range(part * BLOCK, listed, parts * BLOCK):
+        token = tl.load(history + at + lane, mask=at + lane < listed, other=0)
+        value = tl.load(adjusted + at + lane, mask=at + lane < listed, other=-_INFINITY)
+        score = value * scale + _gumbel(first_key, second_key, token)
+        if cuts:
+            score = tl.where((value > least) | ((value == least) & (token <= last)), score, -_INFINITY)
+        best, winner = _greater_or_lower(best, winner, score, token)
+    return _best(best, winner)
+
+
+@triton.jit
+def _greater(best, winner, value, token):
+    """Lane by lane the greater value: never NaN, and of equals the one that was there first."""
+    better = value > best
+    return tl.where(better, value, best), tl.where(better, token, winner)
+
+
+@triton.jit
+def _greater_or_lower(best, winner, value, token):
+    """The same for tokens in any order: of equals the lower one."""
+    better = (value > best) | ((value == best) & (token < winner))
+    return tl.where(better, value, best), tl.where(better, token, winner)
+
+
+@triton.jit
+def _best(values, tokens):
+    """The greatest value, and the lowest of the tokens that have it."""
+    greatest = tl.max(values)
+    return greatest, tl.min(tl.where(values == greatest, tokens, _MOST))
 
 
 @triton.jit
@@ -396,10 +444,30 @@ def _stream_keys(words, place):
 
 @triton.jit
 def _gumbel(first_key, second_key, token):
-    """`noise.gumbel`: the upper 23 bits and a half step, made a float32 in (0, 1) by way of [1, 2)."""
+    """`noise.gumbel`, but in units of log 2, and exact to about 1e-6: two logarithms as good as a library's would take
+    longer than all the rest.
+
+    The approximate logarithm of the hardware is poor near 1, just where the noise is great and decides. There the
+    logarithm of 1 - x is a polynomial in x, which is exact: the lower bits of the uniform number, inverted.
+    """
     bits = _mix(_mix(token.to(tl.uint32, bitcast=True) ^ first_key) ^ second_key)
-    uniform = ((bits >> 9) | 0x3F800000).to(tl.float32, bitcast=True) - (1.0 - 2.0**-24)
-    return -tl.log(-tl.log(uniform))
+    rest = ((bits >> 9) ^ 0x3FFFFFFF).to(tl.float32, bitcast=True) - (1.0 - 2.0**-24)  # 1 - uniform, by way of [1, 2)
+    ratio = 0.33244172 * rest + 0.090614952
+    ratio = ratio * rest + 0.21394664
+    ratio = ratio * rest + 0.24872951
+    ratio = ratio * rest + 0.33338746
+    ratio = ratio * rest + 0.49999914
+    ratio = ratio * rest + 1.0  # -log(1 - rest) / rest, to float32's precision up to a quarter
+    exponential = tl.where(rest < 0.25, ratio * rest, _LOG_2 * -_log2(1.0 - rest))
+    return -_log2(exponential)
+
+
+@triton.jit
+def _log2(x):
+    if _INTERPRETED:
+        return tl.log2(x)
+    else:  # noqa: RET505  (an else that Triton does not compile)
+        return libdevice.fast_log2f(x)
 
 
 # ---- the winner ------------------------------------------------------------------------------------------------------
@@ -421,7 +489,7 @@ def _finish(
     part = tl.arange(0, PARTS)
     value = tl.load(best_values + row * parts + part, mask=part < parts, other=-_INFINITY)
     candidate = tl.load(best_tokens + row * parts + part, mask=part < parts, other=_MOST)
-    token = tl.min(tl.where(value == tl.max(value), candidate, _MOST))
+    _, token = _best(value, candidate)
     tl.store(tokens + row, token.to(tl.int64))
     tl.store(drawn + slot, token.to(tl.int64))
     if (length < 0) | (length >= room):
