@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import httpx
 import openai
@@ -57,6 +58,35 @@ def test_stream_events_on_the_wire(server: Server) -> None:
     events = answer.text.split("\n\n")
     assert events[-2:] == ["data: [DONE]", ""]
     assert all(event.startswith("data: {") and '"total_tokens":' in event for event in events[:-2])
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 7])
+def test_tokens_that_come_together_go_out_in_one_event(server: Server, together: int) -> None:
+    ids = [*server.context.tokenizer.encode(ANSWER, False), server.context.model.eos_token_ids[0]]
+    server.service.script = lambda request: [ids[at : at + together] for at in range(0, len(ids), together)]
+    body = {"messages": HELLO, "stream": True, "logprobs": True, "return_token_ids": True}
+    answer = server.post("/v1/chat/completions", body | {"stream_options": {"include_usage": True}})
+    events = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
+    usage = events.pop()["usage"]
+    choices = [event["choices"][0] for event in events]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == ANSWER
+    assert [token for choice in choices for token in choice.get("token_ids", [])] == ids
+    assert sum(len(choice["logprobs"]["content"]) for choice in choices if choice["logprobs"]) == len(ids)
+    assert [choice["finish_reason"] for choice in choices] == [None] * (len(choices) - 1) + ["stop"]
+    assert len(choices) <= 1 + -(-len(ids) // together), "more events than pieces of the answer"
+    assert usage["completion_tokens"] == len(ids)
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_stop_string_is_found_within_and_across_events(server: Server) -> None:
+    ids = server.context.tokenizer.encode(ANSWER, False)
+    for together in (1, 2, 5, len(ids)):
+        server.service.script = lambda request, n=together: [ids[at : at + n] for at in range(0, len(ids), n)]
+        for stop in ("is 42", "wer", "rights itself"):
+            answer = server.openai.chat.completions.create(model="tiny", messages=HELLO, stream=True, stop=stop)
+            choices = [chunk.choices[0] for chunk in answer]
+            assert "".join(choice.delta.content or "" for choice in choices) == ANSWER.partition(stop)[0]
+            assert (choices[-1].finish_reason, choices[-1].stop_reason) == ("stop", stop)
 
 
 def test_chat_defaults_fill_the_context(server: Server) -> None:

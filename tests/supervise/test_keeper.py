@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from upright.messages import Abort, Request, SamplingParams, SequenceOutput, Submit
+from upright.messages import Abort, PlainTokens, Request, SamplingParams, SequenceOutput, Submit
 from upright.supervise import keeper as keeper_module
 from upright.supervise.inquiry import Accused
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
@@ -94,6 +94,30 @@ def test_a_gap_is_lost_contact_and_what_was_told_before_it_counts(at: int) -> No
         engine.keeper.take([tokens("a", 1, attempt=1, finish="stop"), tokens("b", 1, at=at, attempt=1)], 4.0)
     assert engine.keeper.aboard == ("b",)
     assert set(engine.keeper.state.chains) == {"b"}, "a has ended, and is no suspect"
+
+
+def test_bare_tokens_count_as_in_the_long_form() -> None:
+    engine = serving("a", "b", "c")
+    engine.keeper.take([tokens(name, 1, cached_tokens=0) for name in "abc"], 1.0)
+    ended = tokens("c", 2, at=1, finish="stop")
+    engine.keeper.take([ended], 2.0, PlainTokens(["a", "gone", "b"], [1, 7, 1], [0, 0, 0], [5, 6, 7]))
+    outputs = [engine.keeper.journal.get(name).output for name in "abc"]  # type: ignore[union-attr]
+    assert outputs == [[1, 5], [1, 7], [1, 2]]
+    assert (engine.keeper.engine_tokens, engine.keeper.unfinished) == (6, 2)
+    assert engine.keeper.journal.get("a").last_token == 2.0  # type: ignore[union-attr]
+
+
+def test_bare_tokens_of_a_former_attempt_are_passed_over_and_a_gap_is_lost_contact() -> None:
+    engine = serving("a", "b", "c")
+    engine.keeper.take([tokens(name, 1, cached_tokens=0) for name in "abc"], 1.0)
+    end(engine, cause="outside")
+    engine.keeper.engine_serves(3.0)
+    engine.keeper.take([], 3.5, PlainTokens(["a", "b"], [1, 1], [0, 1], [8, 9]))
+    assert engine.keeper.awaited == {"a", "c"}, "who goes on is awaited no more, in whatever form it is told"
+    engine.keeper.take([tokens(name, 9, at=1, attempt=1) for name in "ac"], 4.0)
+    with pytest.raises(LostContact, match="token 3 of request b, whose next one is 2"):
+        engine.keeper.take([], 5.0, PlainTokens(["a", "b", "c"], [2, 3, 2], [1, 1, 1], [4, 4, 4]))
+    assert [engine.keeper.journal.get(name).output for name in "abc"] == [[1, 9, 4], [1, 9], [1, 9]]  # type: ignore[union-attr]
 
 
 def test_who_leaves_is_aborted_and_forgotten() -> None:
