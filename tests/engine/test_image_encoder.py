@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import msgspec
 import pytest
 import torch
 
@@ -15,6 +16,8 @@ from upright.engine import image_encoder
 from upright.engine.core import EngineCore
 from upright.engine.image_encoder import packed
 from upright.engine.images import ImageDecoder
+from upright.engine.scheduler import Encoding
+from upright.engine.sequence import Sequence
 from upright.messages import Image, Request
 from upright.models.model import Model
 
@@ -119,6 +122,8 @@ def test_others_keep_their_pace_while_an_image_is_encoded(
         step()
         time.sleep(0.001)
     before = len(tokens["text"])
+    assert set(core.runner.images.on_way) <= {"image", "more"}
+    assert "more" in core.runner.images.on_way
     while not tokens["image"]:
         step()
     assert len(tokens["text"]) >= before + 2  # a layer beside each of two steps
@@ -148,6 +153,9 @@ def test_an_image_whose_request_is_gone_leaves_nothing(model: Model) -> None:
 
 def test_passes_are_packed_in_order_and_a_large_image_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_encoder, "PASS_PATCHES", 100)
-    images = [Image(b"", bytes([n]), 0, n, 10, 1) for n in (3, 7, 1, 20, 2, 8, 10)]
-    assert [[image.grid_height for image in part] for part in packed(images)] == [[3, 7], [1], [20], [2, 8], [10]]
+    heights = (3, 7, 1, 20, 2, 8, 10)
+    images = tuple(Image(b"", bytes([n]), 0, n, 10, 1) for n in heights)
+    sequence = Sequence(msgspec.structs.replace(greedy("several", [1], 1), images=images), 16)
+    parts = packed(Encoding(sequence, index) for index in range(len(images)))
+    assert [[heights[one.image] for one in part] for part in parts] == [[3, 7], [1], [20], [2, 8], [10]]
     assert list(packed([])) == []

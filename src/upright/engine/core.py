@@ -66,7 +66,6 @@ class EngineCore:
         self._images = ImageQueue(runner.images.decoder, runner.images.pixels) if vision is not None else None
         self._refused: deque[SequenceOutput] = deque()
         self._overlap = overlap
-        self._encodes_ahead = limits.encode_ahead
         self._in_flight: _InFlight | None = None  # the newest step, while it is not collected
         self._collected = 0.0  # when a step was last collected
 
@@ -105,8 +104,7 @@ class EngineCore:
         told, added = self._take_decoded(), NOTHING
         if self._in_flight is not None and self.scheduler.awaits_output:
             added = self._collect(self._in_flight)
-        if self._encodes_ahead:
-            self.scheduler.encoded(self.runner.finished_encodings())
+        self.scheduler.encoded(self.runner.finished_encodings())
         before, step = self._in_flight, self.scheduler.schedule()
         if step.chunks or step.encodings:
             launched = self._launch(step, before)
@@ -141,10 +139,13 @@ class EngineCore:
         work = self._work.of(step)
         expected = self.pace.expected(work)
         launching = time.monotonic()
+        decoding, since = self._decoding
+        if on_way := self.runner.images.on_way:  # their images are encoded beside this step, which they are not in
+            decoding, since = decoding + on_way, since or launching
         if before is None:
-            self.recorder.begin_step(step, expected, *self._decoding)
+            self.recorder.begin_step(step, expected, decoding, since)
         else:
-            self.recorder.begin_step(step, before.expected + expected, *self._decoding, before.step)
+            self.recorder.begin_step(step, before.expected + expected, decoding, since, before.step)
         self._start_decoding()
         if self.faults is not None:
             self.faults.in_step(step)

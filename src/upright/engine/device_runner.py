@@ -66,8 +66,7 @@ class DeviceRunner(Runner):
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:
         with self._on_stream():
             self.images.drop(evicted)
-            if step.encodings:
-                self.images.encode(step.encodings)
+            self.images.encode(step.encodings)
             chunks = step.chunks
             self._slots.enter([chunk.sequence for chunk in chunks], self.prompts)
             if chunks and self._device_lengths and all(map(_is_decode, chunks)):

@@ -1,7 +1,7 @@
 """Images through the vision tower, and their features over the placeholder tokens of prompts.
 
 A pass through the tower is queued a few layers with each step, so that running sequences keep their pace; on a GPU on a
-stream of its own, with a lower priority than a step's. A step that reads features before their pass is done has the
+stream of its own, with a lower priority than the steps'. A step that reads features before their pass is done has the
 rest queued at once, and the device waits for it, never the host.
 """
 
@@ -34,6 +34,7 @@ TOWER_PRIORITY, STEP_PRIORITY = 0, -1  # of CUDA streams: where both have work t
 class _Pass:
     """Images that go through the tower together."""
 
+    requests: tuple[str, ...]  # ids of those that brought them
     images: list[Image]
     pixels: list[Tensor]  # until it begins
     run: TowerPass | None = None  # from then on, until its last operation is queued
@@ -67,17 +68,32 @@ class ImageEncoder:
         for image in sequence.request.images:
             self.pixels.take(image.key)
 
+    @property
+    def on_way(self) -> tuple[str, ...]:
+        """Ids of the requests whose images the device has not encoded yet, as far as it is known."""
+        return tuple({name for made in (*self._queue, *self._running) for name in made.requests})
+
+    @torch.inference_mode()
     def encode(self, encodings: tuple[Encoding, ...]) -> None:
-        """Take up images. Those that are packed into a pass share it; an image always stays whole.
+        """Take up new images and carry all on: to be called with every step, as a part of it.
+
+        Those that fit into a pass share it; an image always stays whole. The passes go on as far as is fair to the step
+        beside them: the more of them wait, the more of the device's time they get.
 
         Raises: ValueError without a vision tower; ImageFault when an image that could be decoded before no longer can.
         """
-        if self._model.vision is None:
+        if encodings and self._model.vision is None:
             raise ValueError("a request with images reached a model without a vision tower")
-        for images in packed([encoding.sequence.request.images[encoding.image] for encoding in encodings]):
-            made = _Pass(images, [self._pixels(image) for image in images])
+        for part in packed(encodings):
+            images = [encoding.sequence.request.images[encoding.image] for encoding in part]
+            names = tuple(encoding.sequence.id for encoding in part)
+            made = _Pass(names, images, [self._pixels(image) for image in images])
             self._passes.update((image.key, made) for image in images)
             self._queue.append(made)
+        layers = -(-self._depth // PASS_STEPS) * len(self._queue)
+        if layers:
+            with self._on_stream():
+                self._advance(layers)
 
     @torch.inference_mode()
     def place(self, hidden: Tensor, chunks: tuple[Chunk, ...]) -> None:
@@ -92,19 +108,8 @@ class ImageEncoder:
                 target.copy_(self._features_of(image.key)[first - image.start : last - image.start])
             row += chunk.length
 
-    @torch.inference_mode()
     def finished(self) -> list[bytes]:
-        """Keys of the images whose features have become ready since this was last asked; to be asked once a step.
-
-        Carries the passes on, as far as is fair to the steps that run beside them: the more passes wait, the more of
-        the device's time they get.
-        """
-        layers = -(-self._depth // PASS_STEPS) * len(self._queue)
-        with self._on_stream():
-            while self._queue and layers > 0:
-                layers -= self._carry_on(self._queue[0], layers)
-                if self._queue[0].run is None:
-                    self._queue.popleft()
+        """Keys of the images whose features have become ready since this was last asked."""
         keys = []
         while self._running and _has_passed(self._running[0].ready):
             made = self._running.popleft()
@@ -141,11 +146,19 @@ class ImageEncoder:
         # Nobody decoded it, because its features were there when the request came: they have been evicted since.
         return pixels if pixels is not None else self.decoder.decode(image)
 
+    def _advance(self, layers: int) -> None:
+        """Queue `layers` layers, of the passes in their order."""
+        while self._queue and layers > 0:
+            layers -= self._carry_on(self._queue[0], layers)
+            if self._queue[0].run is None:
+                self._queue.popleft()
+
     def _carry_on(self, made: _Pass, layers: int) -> int:
         """Queue at most `layers` layers of a pass, and the rest with the last of them; returns how many they were."""
+        if not any(self._passes.get(image.key) is made for image in made.images):
+            made.run = None  # all of its features have been dropped, and so is the pass
+            return 0
         if made.run is None:
-            if not any(self._passes.get(image.key) is made for image in made.images):
-                return 0  # all of its features have been dropped
             made.run = self._begin(made)
         before = made.run.layer
         made.run.advance(layers)
@@ -194,16 +207,17 @@ def _has_passed(event: torch.cuda.Event | None) -> bool:
     return event is None or bool(event.query())  # type: ignore[no-untyped-call]
 
 
-def packed(images: Iterable[Image]) -> Iterator[list[Image]]:
+def packed(encodings: Iterable[Encoding]) -> Iterator[list[Encoding]]:
     """Images in passes of PASS_PATCHES, in order; one that is larger has a pass of its own."""
-    passing: list[Image] = []
+    passing: list[Encoding] = []
     patches = 0
-    for image in images:
+    for encoding in encodings:
+        image = encoding.sequence.request.images[encoding.image]
         size = image.grid_height * image.grid_width
         if passing and patches + size > PASS_PATCHES:
             yield passing
             passing, patches = [], 0
-        passing.append(image)
+        passing.append(encoding)
         patches += size
     if passing:
         yield passing

@@ -59,8 +59,7 @@ class Runner:
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:
         """Queue a step. `evicted` names the vision features whose place the step gives to others."""
         self.images.drop(evicted)
-        if step.encodings:
-            self.images.encode(step.encodings)
+        self.images.encode(step.encodings)
         logits = self._logits(step.chunks)
         if logits is None:
             return Launched(NOTHING_DRAWN, [])
