@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -15,9 +17,10 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize("ahead", [False, True], ids=["", "ahead"])
 @pytest.mark.parametrize("kind", sorted(TOWERS))
 @torch.inference_mode()
-def test_a_gpu_gives_the_cpus_tokens(kind: str) -> None:
+def test_a_gpu_gives_the_cpus_tokens(kind: str, ahead: bool) -> None:
     here, there = (dummy_model(kind, device, torch.float32) for device in ("cpu", "cuda"))
     for part in here.decoder.parameters().values():
         part.normal_(0, 0.08) if part.dim() > 1 else None  # wide enough that greedy choices are not near-ties
@@ -30,7 +33,7 @@ def test_a_gpu_gives_the_cpus_tokens(kind: str) -> None:
     requests.append(Request(id="seeded", prompt=prompts[2], params=seeded))
     setting = Setting(max_model_len=300, max_num_seqs=5, max_num_batched_tokens=37, blocks=32)
     expected = run(make_core_of(here, setting), requests)
-    core = make_core_of(there, setting)
+    core = make_core_of(there, replace(setting, overlap=ahead, encode_ahead=ahead))
     answers = run(core, requests)
     assert core.stats().preemptions > 0
     for request in requests:

@@ -7,6 +7,8 @@ import torch
 
 from tests.dummy_models import TOWERS, dummy_model, same_weights
 from upright.kernels.attention.batch import KVCache, make_batch
+from upright.models.image_grid import image_grid
+from upright.models.image_pixels import pack_patches
 from upright.models.model import Model
 from upright.models.mrope import ImageSpan, prompt_positions
 from upright.models.resample import resize_bicubic
@@ -17,6 +19,7 @@ pytestmark = [
 ]
 
 GRIDS = [(4, 6), (18, 22), (2, 30)]
+SIZES = [(300, 200, 3), (56, 84, 3), (37, 411, 3)]
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of the largest value
 
 
@@ -53,3 +56,17 @@ def test_a_gpu_computes_what_the_cpu_does(kind, dtype, attention):
 def test_resizing_is_the_same():
     pixels = torch.randint(0, 256, (640, 480, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(resize_bicubic(pixels, 616, 476), resize_bicubic(pixels.cuda(), 616, 476).cpu())
+
+
+@torch.inference_mode()
+def test_patches_are_the_same_but_for_their_rounding():
+    model = dummy_model("qwen2_vl", "cuda", torch.bfloat16)
+    generator = torch.Generator().manual_seed(0)
+    pictures = [torch.randint(0, 256, size, dtype=torch.uint8, generator=generator) for size in SIZES]
+    grids = [image_grid(*size[:2], model.config.vision, model.config.image) for size in SIZES]
+    settings = model.config.vision, model.config.image
+    ours = pack_patches(pictures, grids, *settings, torch.device("cpu"), torch.bfloat16)
+    for pinned in (False, True):
+        sent = [picture.pin_memory() if pinned else picture for picture in pictures]
+        theirs = pack_patches(sent, grids, *settings, torch.device("cuda"), torch.bfloat16)
+        torch.testing.assert_close(theirs.cpu(), ours.bfloat16(), atol=1e-2, rtol=1e-2)

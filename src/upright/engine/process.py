@@ -55,6 +55,7 @@ BEAT_MS = 250  # how often an idle engine gives a sign of life; the least patien
 IDLE_CHECK_SECONDS = 5.0  # how often an idle engine proves its block cache's invariants
 DECODING_POLL_MS = 1  # how often it looks whether an image is decoded while nothing else is to be done
 GAUGES_SECONDS = 0.25  # between two reports of steps that add no token
+TURN_SECONDS = 0.001  # of a thread of Python while another waits: images are decoded beside the one that launches steps
 
 
 def main() -> None:
@@ -63,6 +64,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle: it drains first
     stacks = _write_stacks_to(launch.stacks_fd)
     configure_logging("engine", launch.log_level)
+    sys.setswitchinterval(TURN_SECONDS)
     recorder = Recorder(BlackBox(launch.black_box_fd))
     link = Link(launch.address)
     try:
