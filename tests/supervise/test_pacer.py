@@ -1,4 +1,4 @@
-"""Readers of many answers are woken together; nothing of what they are told is lost or out of order, and no end late."""
+"""Many readers are woken together; nothing of what they are told is lost or out of order, and no end comes late."""
 
 from __future__ import annotations
 

@@ -150,6 +150,8 @@ async def _load_image(context: ChatContext, part: ImagePart, rules: ImageRules) 
 
 async def _gather(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     """Results in order, a few at a time; the first failure cancels the rest and is raised as it is."""
+    if len(work) == 1:
+        return [await work[0]]
     gate = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def gated(one: Coroutine[Any, Any, T]) -> T:
