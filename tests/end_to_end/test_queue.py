@@ -11,7 +11,7 @@ def test_a_full_queue_turns_away_and_serves_who_is_in_it(start: Callable[..., Ru
     server = start("--no-standby", "--max-num-seqs", "1", "--max-queue", "1").wait_until_ready()
     alone = server.complete(8)
     with Clients(server) as clients:
-        first = clients.stream(server.completion(600))  # it runs while the others come
+        first = clients.stream(server.completion(200))  # it runs while the others come
         second = clients.post(server.completion(8))
         eventually(lambda: server.metrics()["num_requests_waiting"] == 1, "the second waits")
 
