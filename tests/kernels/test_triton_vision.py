@@ -7,11 +7,13 @@ import torch
 
 from tests.triton_device import DEVICE, DTYPES, close, triton_only, triton_serves  # noqa: F401
 from upright.kernels import compiled
+from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.layer_norm import add_layer_norm, add_layer_norm_reference, layer_norm
 from upright.models.image_grid import ImageGrid
 from upright.models.image_pixels import pack_patches
 from upright.models.model_config import ImageProcessing, VisionConfig
 from upright.models.resample import resize_bicubic
+from upright.models.vision import VisionTower
 
 pytestmark = triton_only
 
@@ -63,3 +65,28 @@ def test_patches_of_several_images(monkeypatch):
         patches = pack_patches(pictures, grids, VISION, PROCESSING, torch.device(DEVICE), dtype)
         assert patches.dtype == dtype
         close(patches.cpu(), expected.to(dtype), dtype)
+
+
+TOWERS = {
+    "qwen2_vl": VISION,
+    "qwen2_5_vl": VisionConfig("qwen2_5_vl", 4, 160, 2, 256, 128, 14, 2, 2, 3, 112, (1, 3), 2),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(TOWERS))
+@torch.inference_mode()
+def test_a_tower_of_these_kernels(kind, monkeypatch):
+    grids = [(10, 6), (2, 2)]
+    patches = torch.randn(sum(height * width for height, width in grids), 1176)
+    here = VisionTower(TOWERS[kind], torch.float32, torch.device("cpu"), REFERENCE)
+    for part in here.parameters().values():
+        part.normal_(0, 0.05).add_(part.dim() == 1)
+    monkeypatch.setattr(compiled, "SERVED", set())
+    expected = here.encode(patches, grids)
+    monkeypatch.setattr(compiled, "SERVED", {"cuda", "cpu"})
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.float16, 5e-3)):
+        there = VisionTower(TOWERS[kind], dtype, torch.device(DEVICE), REFERENCE)
+        for ours, theirs in zip(here.parameters().values(), there.parameters().values(), strict=True):
+            theirs.copy_(ours)
+        encoded = there.encode(patches.to(DEVICE), grids).cpu().float()
+        assert (encoded - expected).abs().max() / expected.abs().max() < tolerance

@@ -125,13 +125,12 @@ class ImageEncoder:
         config, tower = self._model.config, self._model.vision
         if tower is None or config.vision is None or config.image is None:
             return
-        side = config.vision.patch_size * config.vision.merge_size
-        for height, width in ((side, 2 * side), (side + 1, side + 1)):  # as it is, and resized
-            grid = image_grid(height, width, config.vision, config.image)
-            pixels = torch.zeros(height, width, 3, dtype=torch.uint8)
-            with self._on_stream():
-                patches = pack_patches([pixels], [grid], config.vision, config.image, self._model.device, tower.dtype)
-                tower.encode(patches, [(grid.grid_height, grid.grid_width)])
+        height, width = 57, 85  # of a picture that has to be resized, along both sides
+        grid = image_grid(height, width, config.vision, config.image)
+        pixels = torch.zeros(height, width, 3, dtype=torch.uint8)
+        with self._on_stream():
+            patches = pack_patches([pixels], [grid], config.vision, config.image, self._model.device, tower.dtype)
+            tower.encode(patches, [(grid.grid_height, grid.grid_width)])
 
     @property
     def _depth(self) -> int:

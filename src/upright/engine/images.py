@@ -6,7 +6,6 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from upright.models.resample import resize_bicubic
 
 AT_WORK_BYTES = 2 << 30  # for all images that are being decoded at the same time, unless one alone needs more
 BYTES_A_PIXEL = 13  # while decoding: four each for Pillow's pixels and a conversion or a turn, three, and two halves
-PINNED_BYTES = 64 << 20  # larger images are rare, and pinned memory is never given back to the system
+SENT_BYTES = 64 << 20  # of an image that a GPU resizes: pinned memory is never given back, and a GPU's is planned
 
 
 class ImageFault(Exception):
@@ -44,9 +43,9 @@ class ImageDecoder:
     def decode(self, image: Image) -> Tensor:
         """Pixels uint8 [height, width, 3] of the image, in the host's memory.
 
-        As `transformers` loads images: turned by its EXIF orientation, then RGB. For a CPU they get their target size
-        here; a GPU resizes them itself, so for it they keep the file's, and lie where it can fetch them without the
-        host. The front has checked the header, so the decoded size is within limits.
+        As `transformers` loads images: turned by its EXIF orientation, then RGB. They get their target size here, except
+        that a GPU resizes all but the largest itself: for it they keep the file's, and lie in pinned memory, where it
+        can fetch them without the host. The front has checked the header, so the decoded size is within limits.
 
         Raises: ImageFault.
         """
@@ -59,19 +58,13 @@ class ImageDecoder:
             with _told_to_client():
                 ImageOps.exif_transpose(opened, in_place=True)
                 values = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
-            pixels = self._copy(values)
-        if self._device.type != "cpu":
-            return pixels
+            if self._device.type == "cuda" and values.nbytes <= SENT_BYTES:
+                pixels = torch.empty(values.shape, dtype=torch.uint8, pin_memory=True)
+                np.copyto(pixels.numpy(), values)
+                return pixels
+            with _told_to_client():
+                pixels = torch.from_numpy(values.copy())
         return resize_bicubic(pixels, image.grid_height * self._patch_size, image.grid_width * self._patch_size)
-
-    def _copy(self, values: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-        """`values` as a tensor, pinned for a GPU: torch keeps what it has pinned, and uses it again."""
-        if self._device.type == "cuda" and values.nbytes <= PINNED_BYTES:
-            pixels = torch.empty(values.shape, dtype=torch.uint8, pin_memory=True)
-            np.copyto(pixels.numpy(), values)
-            return pixels
-        with _told_to_client():
-            return torch.from_numpy(values.copy())
 
 
 @contextmanager
