@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.tools.tensor_descriptor import TensorDescriptor
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a program is cut: rows of queries, keys at a time, warps, and loads in flight."""
+    """How a program is cut: rows of queries, keys at a time, warps, loads in flight; `bulk`: loads are whole boxes.
+
+    Boxes are copied by a unit of their own, from sm90 on.
+    """
 
     rows: int
     keys: int
     warps: int
     stages: int
+    bulk: bool = False
 
 
 # The first is taken; the others are there to be measured against it
@@ -31,7 +37,10 @@ TILINGS = (
     Tiling(64, 128, 4, 2),
     Tiling(64, 64, 4, 3),
     Tiling(128, 64, 8, 3),
-    Tiling(128, 128, 4, 2),
+    Tiling(128, 64, 4, 3, bulk=True),
+    Tiling(128, 128, 8, 2, bulk=True),
+    Tiling(64, 128, 4, 2, bulk=True),
+    Tiling(128, 64, 8, 3, bulk=True),
 )
 _FOR_LARGE_HEADS = Tiling(128, 64, 8, 3)
 
@@ -52,11 +61,13 @@ def attend(
         raise ValueError("the values of a head must lie side by side")
     tiles = _tiles(lengths, tiling.rows, query.device)
     wide, narrow = pieces(size)
+    bulk = tiling.bulk and size == wide + narrow and _boxable(key) and _boxable(value)
+    boxes = _boxes(key, value, tiling.keys, wide, narrow) if bulk else (None, None, None, None)
     _packed[(tiles.shape[0], heads)](
-        query, key, value, output, tiles, scale * 1.4426950408889634,
+        query, key, value, output, *boxes, tiles, scale * 1.4426950408889634,
         query.stride(0), query.stride(1), key.stride(0), key.stride(1), value.stride(0), value.stride(1),
         output.stride(0),
-        SIZE=size, WIDE=wide, NARROW=narrow, ROWS=tiling.rows, KEYS=tiling.keys,
+        SIZE=size, WIDE=wide, NARROW=narrow, ROWS=tiling.rows, KEYS=tiling.keys, BULK=bulk,
         num_warps=tiling.warps, num_stages=tiling.stages,
     )  # fmt: skip
     return output
@@ -68,6 +79,22 @@ def pieces(size: int) -> tuple[int, int]:
     rest = size - wide
     narrow = 0 if rest <= 0 else max(16, triton.next_power_of_2(rest))
     return (wide, narrow) if narrow < wide else (2 * wide, 0)
+
+
+def _boxable(values: Tensor) -> bool:
+    """Whether the heads of a row lie side by side, and rows begin at multiples of 16 bytes."""
+    aligned = values.data_ptr() % 16 == 0 and values.stride(0) * values.itemsize % 16 == 0
+    return aligned and values.stride(1) == values.shape[2]
+
+
+def _boxes(key: Tensor, value: Tensor, keys: int, wide: int, narrow: int) -> tuple[Any, ...]:
+    """Keys and values as matrices out of which boxes are copied: keys' two pieces, values' two pieces."""
+    rows, heads, size = key.shape
+    return tuple(
+        TensorDescriptor(x, [rows, heads * size], [x.stride(0), 1], [keys, columns]) if columns else None
+        for x in (key, value)
+        for columns in (wide, narrow)
+    )
 
 
 @lru_cache(maxsize=64)
@@ -87,9 +114,10 @@ def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device) -> Tensor:
 
 @triton.jit
 def _packed(
-    query, key, value, output, tiles, scale,
+    query, key, value, output, key_box, key_rest_box, value_box, value_rest_box, tiles, scale,
     query_stride, query_head, key_stride, key_head, value_stride, value_head, output_stride,
     SIZE: tl.constexpr, WIDE: tl.constexpr, NARROW: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
+    BULK: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
     head = tl.program_id(1)
@@ -120,12 +148,14 @@ def _packed(
     for begin in range(0, whole, KEYS):
         top, total, sums, sums_rest = _step(
             q, q_rest, key, value, key_stride, value_stride, begin, stop - start, scale, top, total, sums, sums_rest,
-            columns, rest, SIZE, WIDE, NARROW, KEYS, False,
+            columns, rest, start, head * SIZE, key_box, key_rest_box, value_box, value_rest_box,
+            SIZE, WIDE, NARROW, KEYS, False, BULK,
         )  # fmt: skip
     if whole < stop - start:
         top, total, sums, sums_rest = _step(
             q, q_rest, key, value, key_stride, value_stride, whole, stop - start, scale, top, total, sums, sums_rest,
-            columns, rest, SIZE, WIDE, NARROW, KEYS, True,
+            columns, rest, start, head * SIZE, key_box, key_rest_box, value_box, value_rest_box,
+            SIZE, WIDE, NARROW, KEYS, True, False,
         )  # fmt: skip
 
     share = 1.0 / total
@@ -139,19 +169,25 @@ def _packed(
 @triton.jit
 def _step(
     q, q_rest, key, value, key_stride, value_stride, begin, length, scale, top, total, sums, sums_rest,
-    columns, rest, SIZE: tl.constexpr, WIDE: tl.constexpr, NARROW: tl.constexpr, KEYS: tl.constexpr,
-    LAST: tl.constexpr,
+    columns, rest, start, left, key_box, key_rest_box, value_box, value_rest_box,
+    SIZE: tl.constexpr, WIDE: tl.constexpr, NARROW: tl.constexpr, KEYS: tl.constexpr, LAST: tl.constexpr,
+    BULK: tl.constexpr,
 ):  # fmt: skip
-    """One block of keys. LAST: it may reach past the run, into rows that must not be read."""
+    """One block of keys. LAST: it may reach past the run, into rows that must not be read. BULK: copied as boxes."""
     at = begin + tl.arange(0, KEYS)
-    here = at[:, None] < length
-    k = _load(key + at[:, None] * key_stride + columns[None, :], columns[None, :] < SIZE, here, SIZE < WIDE, LAST)
+    row = at[:, None]
+    here = row < length
+    near, far = columns[None, :], WIDE + rest[None, :]
+    odd: tl.constexpr = NARROW > 0 and SIZE < WIDE + NARROW
+    # both pieces are read before either is multiplied, so that the products run into each other
+    k = _read(key_box, start + begin, left, key + row * key_stride + near, near < SIZE, here, SIZE < WIDE, LAST, BULK)
+    k_rest = k
+    if NARROW > 0:
+        k_rest = _read(
+            key_rest_box, start + begin, left + WIDE, key + row * key_stride + far, far < SIZE, here, odd, LAST, BULK
+        )
     scores = tl.dot(q, tl.trans(k))
     if NARROW > 0:
-        odd: tl.constexpr = SIZE < WIDE + NARROW
-        k_rest = _load(
-            key + at[:, None] * key_stride + WIDE + rest[None, :], WIDE + rest[None, :] < SIZE, here, odd, LAST
-        )
         scores = tl.dot(q_rest, tl.trans(k_rest), scores)
     if LAST:
         scores = tl.where(at[None, :] < length, scores, float("-inf"))
@@ -160,25 +196,35 @@ def _step(
     fade = tl.exp2(top - higher)
     total = total * fade + tl.sum(weights, axis=1)
     sums = sums * fade[:, None]
-    v = _load(value + at[:, None] * value_stride + columns[None, :], columns[None, :] < SIZE, here, SIZE < WIDE, LAST)
+    v = _read(
+        value_box, start + begin, left, value + row * value_stride + near, near < SIZE, here, SIZE < WIDE, LAST, BULK
+    )
     weights = weights.to(v.dtype)
-    sums = tl.dot(weights, v, sums)
     if NARROW > 0:
         sums_rest = sums_rest * fade[:, None]
-        v_rest = _load(
-            value + at[:, None] * value_stride + WIDE + rest[None, :], WIDE + rest[None, :] < SIZE, here, odd, LAST
-        )
+        v_rest = _read(
+            value_rest_box, start + begin, left + WIDE, value + row * value_stride + far, far < SIZE, here, odd, LAST,
+            BULK,
+        )  # fmt: skip
+        sums = tl.dot(weights, v, sums)
         sums_rest = tl.dot(weights, v_rest, sums_rest)
+    else:
+        sums = tl.dot(weights, v, sums)
     return higher, total, sums, sums_rest
 
 
 @triton.jit
-def _load(pointers, columns, rows, ODD: tl.constexpr, LAST: tl.constexpr):
-    """A block of keys or values, with only the masks that it needs."""
-    if ODD and LAST:
+def _read(
+    box, row, column, pointers, columns, rows, ODD: tl.constexpr, LAST: tl.constexpr, BULK: tl.constexpr
+):  # fmt: skip
+    """A piece of a block of keys or values: a box, or rows with only the masks that they need."""
+    if BULK:
+        return box.load([row, column])
+    elif ODD and LAST:  # noqa: RET505 - the compiler follows branches of constants only in this form
         return tl.load(pointers, mask=rows & columns, other=0.0)
-    if ODD:
+    elif ODD:
         return tl.load(pointers, mask=columns & (rows | True), other=0.0)
-    if LAST:
+    elif LAST:
         return tl.load(pointers, mask=rows, other=0.0)
-    return tl.load(pointers)
+    else:
+        return tl.load(pointers)
