@@ -64,7 +64,7 @@ class Step:
     steady: bool = False  # so was the step before, with the same sequences in the same order
     grown: list[Sequence] = field(default_factory=list)  # whose block tables are new or longer than in the step before
     drawing: list[Sequence] = field(default_factory=list)  # of the chunks that sample, in order
-    notable: list[Chunk] = field(default_factory=list)  # all but those in the midst of a block and of an answer
+    notable: list[Chunk] = field(default_factory=list)  # all but those in the midst of an answer and of a block
 
     @property
     def tokens(self) -> int:
@@ -213,8 +213,7 @@ class Scheduler:
         if samples:
             budget.drawing.append(sequence)
             room = len(sequence.blocks) * self.blocks.block_size
-            # Neither the token that fills the last block nor the one before the last draw.
-            sequence.hot_until = min(room - 1, sequence.prompt_length + sequence.most_output - 2)
+            sequence.hot_until = min(room, sequence.prompt_length + sequence.most_output - 2)
 
     def _hand_out(self, budget: _Budget) -> Step:
         chunks, drawing = budget.chunks, budget.drawing
@@ -268,17 +267,16 @@ class Scheduler:
         return Completed(sequences, tokens, rows, ends, firsts)
 
     def _keep_computed(self, chunk: Chunk) -> None:
-        """The chunk is in the cache: let others find its blocks, and let go of the images that it passed.
+        """The chunk is in the cache: let others find its prompt's blocks, and let go of the images that it passed.
 
-        NOTE: not beyond the chunk: tokens after it may be in flight. And nothing where the sequence was preempted
-        since: it has no blocks then. It cannot have been admitted again, for that takes another `schedule`.
+        NOTE: not beyond the chunk: the device may still wait for features of images after it. And nothing where the
+        sequence was preempted since: it has no blocks then. It cannot have been admitted again, for that takes another
+        `schedule`.
         """
         sequence, end = chunk.sequence, chunk.start + chunk.length
-        if end <= sequence.computed:
-            if end >= (sequence.published + 1) * self.blocks.block_size:
-                self._publish(sequence, end)
-            if chunk.start < sequence.prompt_length:
-                self._unpin_computed(sequence, end)
+        if chunk.start < sequence.prompt_length and end <= sequence.computed:
+            self._publish(sequence, end)
+            self._unpin_computed(sequence, end)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -408,7 +406,12 @@ class Scheduler:
             self.waiting.remove(sequence)
 
     def _release(self, sequence: Sequence) -> None:
-        """Take a sequence out of those running: its slot, blocks and pins. What is published stays findable."""
+        """Take a sequence out of those running: its slot, blocks and pins. What is published stays findable.
+
+        Blocks of its output are published only here: nobody looks for them before, and a step has no time for it. What
+        a step in flight still writes into them is there before any step that finds them.
+        """
+        self._publish(sequence, min(sequence.computed, sequence.prompt_length + len(sequence.output)))
         self.running.remove(sequence)
         self._slots.append(sequence.slot)
         self._awaiting_output -= sequence.awaits_output
@@ -420,9 +423,12 @@ class Scheduler:
         self._unpin_all(sequence)
 
     def _publish(self, sequence: Sequence, computed: int) -> None:
-        for index in range(sequence.published, computed // self.blocks.block_size):
-            self.blocks.publish(sequence.blocks[index], sequence.block_key(index))
-            sequence.published = index + 1
+        full = computed // self.blocks.block_size
+        if full > sequence.published:
+            keys = sequence.block_keys(full)
+            for index in range(sequence.published, full):
+                self.blocks.publish(sequence.blocks[index], keys[index])
+            sequence.published = full
 
     # ---- images ------------------------------------------------------------------------------------------------------
 

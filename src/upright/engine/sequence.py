@@ -27,7 +27,7 @@ class Sequence:
     output: list[int] = field(init=False)
     computed: int = 0
     todo: int = field(init=False)
-    hot_until: int = 0  # a next token below this is plain decoding: it fills no block and is not before the last draw
+    hot_until: int = 0  # a next token below this is plain decoding: in the midst of a block, and of the answer
     blocks: list[int] = field(default_factory=list)  # the block table
     published: int = 0  # leading blocks that are in the cache under their key
     slot: int = -1  # its place among the running sequences, in [0, max_num_seqs); -1 while it does not run
@@ -43,6 +43,8 @@ class Sequence:
         self.todo = self.prompt_length + len(self.output)
         self.most_output = request.params.max_tokens
         self.end_tokens = frozenset(request.params.end_token_ids)
+        self.images_end = max(map(image_end, request.images), default=0)
+        self.prompt_full = self.prompt_length // self.block_size  # blocks that the prompt fills
 
     @property
     def known(self) -> int:
@@ -116,21 +118,27 @@ class Sequence:
     def block_key(self, index: int) -> bytes:
         """The content key of full block `index`: parent key, token ids, and each image's key and offset in it."""
         keys = self._keys
-        while len(keys) <= index:
-            size, start = self.block_size, len(keys) * self.block_size
-            # As many as the prompt fills are made at once: it becomes bytes once, and all of them will be wanted.
-            stop = max(start + size, self.prompt_length // size * size)
-            content = array("i", self.tokens(start, stop)).tobytes()
-            parent = keys[-1] if keys else b""
-            for at in range(start, stop, size):
-                digest = blake2b(parent, digest_size=KEY_BYTES)
-                digest.update(content[(at - start) * _TOKEN_BYTES : (at - start + size) * _TOKEN_BYTES])
+        # As many as the prompt fills are made at once: all of them will be wanted.
+        return keys[index] if index < len(keys) else self.block_keys(max(index + 1, self.prompt_full))[index]
+
+    def block_keys(self, count: int) -> list[bytes]:
+        """The keys of the first `count` blocks at least, whose tokens have to be known by value."""
+        keys, size = self._keys, self.block_size
+        start, stop = len(keys) * size, count * size
+        if start >= stop:
+            return keys
+        content = array("i", self.tokens(start, stop)).tobytes()
+        key, width = keys[-1] if keys else b"", size * _TOKEN_BYTES
+        for at in range(start, stop, size):
+            offset = (at - start) * _TOKEN_BYTES
+            digest = blake2b(key + content[offset : offset + width], digest_size=KEY_BYTES)
+            if at < self.images_end:
                 for image_index in self.images_between(at, at + size):
                     image = self.request.images[image_index]
                     digest.update(image.key + (at - image.start).to_bytes(8, "little", signed=True))
-                parent = digest.digest()
-                keys.append(parent)
-        return keys[index]
+            key = digest.digest()
+            keys.append(key)
+        return keys
 
 
 def image_end(image: Image) -> int:
