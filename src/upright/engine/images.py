@@ -43,9 +43,9 @@ class ImageDecoder:
     def decode(self, image: Image) -> Tensor:
         """Pixels uint8 [height, width, 3] of the image, in the host's memory.
 
-        As `transformers` loads images: turned by its EXIF orientation, then RGB. They get their target size here, except
-        that a GPU resizes all but the largest itself: for it they keep the file's, and lie in pinned memory, where it
-        can fetch them without the host. The front has checked the header, so the decoded size is within limits.
+        As `transformers` loads images: turned by its EXIF orientation, then RGB. They get their target size here, but
+        a GPU resizes all except the largest itself: for it they keep the file's, and lie in pinned memory, which it
+        reads without the host. The front has checked the header, so the decoded size is within limits.
 
         Raises: ImageFault.
         """
