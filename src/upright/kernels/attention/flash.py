@@ -11,7 +11,7 @@ from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
-from upright.kernels.attention.mixed import Mixed, attend_mixed, slots_of, to_device
+from upright.kernels.attention.mixed import Mixed, attend_mixed, to_device
 from upright.kernels.attention.tiles import has_triton
 
 _HALF_WIDTH = (torch.float16, torch.bfloat16)
@@ -83,11 +83,21 @@ def _make_plan(batch: PagedBatch, block_size: int) -> _Plan:
     mixed = Mixed.of(batch, apart=has_triton())  # the decode kernel is written in Triton
     new = [batch.query_lengths[sequence] for sequence in mixed.prefills]
     contexts = [batch.context_lengths[sequence] for sequence in mixed.prefills]
-    slots = slots_of(batch, mixed.prefills, block_size)
-    starts = torch.tensor([[0, *accumulate(new)], [0, *accumulate(contexts)]], dtype=torch.int32)
-    starts = to_device(starts, batch.slot_mapping.device)
-    prefill = _Prefill(slots, starts[0], starts[1], max(new, default=0), max(contexts, default=0))
-    return _Plan(mixed, prefill)
+    told = [[0, *accumulate(new)], [0, *accumulate(contexts)], [*mixed.prefills, 0], [*contexts, 0]]
+    there = to_device(torch.tensor(told, dtype=torch.int32), batch.slot_mapping.device)
+    slots = _slots(batch.block_tables, there[2, :-1], there[3, :-1], there[1], sum(contexts), block_size)
+    return _Plan(mixed, _Prefill(slots, there[0], there[1], max(new, default=0), max(contexts, default=0)))
+
+
+def _slots(
+    block_tables: Tensor, sequences: Tensor, contexts: Tensor, starts: Tensor, total: int, block_size: int
+) -> Tensor:
+    """Slots int64 [total] of the whole contexts of `sequences`, one after the other, without a look at the host."""
+    which = torch.arange(sequences.shape[0], device=block_tables.device)
+    which = which.repeat_interleave(contexts, output_size=total)
+    position = torch.arange(total, device=block_tables.device) - starts[which]
+    blocks = block_tables[sequences[which], position // block_size].long()
+    return blocks * block_size + position % block_size
 
 
 @lru_cache(maxsize=64)

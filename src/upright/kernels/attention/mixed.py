@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -80,19 +80,6 @@ def decode_rows(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, m
         query, layer, batch.block_tables, batch.contexts, scale, batch.plan("mixed decodes", make), output,
         mixed.decode_rows, mixed.decode_sequences,
     )  # fmt: skip
-
-
-def slots_of(batch: PagedBatch, sequences: Sequence[int], block_size: int) -> Tensor:
-    """Slots int64 of the whole contexts of `sequences`, one after the other, worked out on the device."""
-    device = batch.slot_mapping.device
-    lengths = [batch.context_lengths[sequence] for sequence in sequences]
-    offsets = torch.arange(block_size, device=device)
-    parts = [
-        (batch.block_tables[sequence, : -(-length // block_size)].long().unsqueeze(1) * block_size + offsets)
-        .flatten()[:length]
-        for sequence, length in zip(sequences, lengths, strict=True)
-    ]  # fmt: skip
-    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64, device=device)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
