@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from upright import __version__
+from upright.cli.bench.command import bench_command
 from upright.cli.incidents import incidents_command
 from upright.cli.serve import serve_command
 
@@ -32,6 +33,7 @@ def main(
 
 
 app.command("serve")(serve_command())
+app.command("bench")(bench_command())
 app.command("incidents")(incidents_command)
 
 

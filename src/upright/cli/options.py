@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,13 @@ from pydantic_core import PydanticUndefined
 from upright.config import ServeConfig
 
 
-def with_options(run: Callable[[dict[str, Any], Path | None], None], summary: str) -> Callable[..., None]:
+def with_options(
+    run: Callable[[dict[str, Any], Path | None], None], summary: str, own: Sequence[inspect.Parameter] = ()
+) -> Callable[..., None]:
     """A typer command that collects what was given on the command line, by field name, and calls `run`.
 
     `run(given, config_file)` gets only what the user really gave: an option that is absent has no say over the
-    configuration file and the environment.
+    configuration file and the environment. `own` are options of the command itself, given to `run` beside the others.
     """
 
     def command(**given: Any) -> None:
@@ -29,6 +31,7 @@ def with_options(run: Callable[[dict[str, Any], Path | None], None], summary: st
     parameters = [_parameter(name, field) for name, field in ServeConfig.model_fields.items()]
     config_option = typer.Option("--config", help="YAML file of `option: value` lines, under the same names.")
     parameters.append(_keyword("config", Path | None, config_option))
+    parameters += own
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = summary
     return command

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import platform
@@ -79,7 +80,7 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
         console.width = LOG_WIDTH  # a log file has no edge to break lines at
     signals = StopSignals()
     with LoadingDisplay(console) as display:
-        prepared = await unless(signals.stop, asyncio.to_thread(_prepare, config, display.show))
+        prepared = await unless(signals.stop, asyncio.to_thread(prepare, config, display.show))
         if prepared is None:
             display.close()
             log.info("stopped before anything was started; what has been downloaded is kept")
@@ -94,6 +95,7 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
             if context is None:
                 return 0
             server = _server(config, supervisor, context)
+            gc.freeze()  # all that is there now stays: no collection need walk through it and hold up every stream
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 await unless(signals.stop, supervisor.settled())
@@ -193,7 +195,7 @@ class Prepared:
     hardware: str  # in words, to tell this machine from another
 
 
-def _prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepared:
+def prepare(config: ServeConfig, progress: Callable[[Loading], None]) -> Prepared:
     """Find the model and make the plan; in a thread, since a download may take long. Raises: CannotServe."""
     from upright.models.model_config import UnsupportedModel, read_model_config
     from upright.models.weight_files import WeightsError, weight_files
