@@ -8,8 +8,8 @@ import os
 import pytest
 import torch
 
-from tests.triton_aot import Launch, launches_of
-from upright.kernels import compiled
+from tests.triton_aot import Launch, launches_of, recorded
+from upright.kernels import compiled, fused_linear
 from upright.kernels.activation import quick_gelu, silu_gate
 from upright.kernels.decode_inputs import apply_table_updates, prepare_decode
 from upright.kernels.kv_store import rotate_and_store
@@ -89,3 +89,35 @@ def test_the_vision_towers(capability):
     heads = torch.empty(64, 48, 80, dtype=torch.float16)
     check(launches_of(lambda: rotate_(heads[:, :32], turn)), capability)
     check(launches_of(lambda: quick_gelu(torch.empty(64, 5120, dtype=torch.float16), torch.empty(5120))), capability)
+
+
+@every_chip
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("early", [False, True], ids=["", "early"])
+def test_products_of_one_token(monkeypatch, capability, shape, early):
+    from upright.kernels.triton import fused_linear as kernels
+
+    if early and capability < 90:
+        pytest.skip("kernels start early from sm90 on")
+    monkeypatch.setattr(kernels, "EARLY", early)
+    hidden, mlp, heads, kv_heads, size = shape
+    dtype = torch.bfloat16 if capability >= 80 else torch.float16
+
+    def empty(*shape, dtype=dtype):
+        return torch.empty(*shape, dtype=dtype, device="cpu")
+
+    wide = torch.float32 if dtype == torch.float16 else dtype
+    flag = empty(1, dtype=torch.int32) if dtype == torch.float16 else None
+    residual, out = empty(1, hidden, dtype=wide), (heads + 2 * kv_heads) * size
+    turn = Rotation(empty(1, 1, size, dtype=torch.float32), empty(1, 1, size, dtype=torch.float32))
+    cache, slots = empty(9, 16, 2, kv_heads, size), empty(1, dtype=torch.int64)
+    with recorded() as launches:
+        fused_linear.norm_qkv(residual, empty(hidden), empty(out, hidden), empty(out), 1e-6, turn, cache, slots, heads)
+        fused_linear.norm_gate(residual, empty(hidden), empty(2 * mlp, hidden), None, 1e-6)
+        fused_linear.add_linear(residual, empty(1, heads * size), empty(hidden, heads * size), None, 1.0, flag)
+        fused_linear.add_linear(residual, empty(1, mlp), empty(hidden, mlp), None, 1.0, flag)
+        fused_linear.few_rows_linear(empty(1, hidden), empty(1000, hidden))
+    check(launches, capability)
+    for launch in launches:
+        assert launch.options.get("launch_pdl", False) == early
+        assert ("griddepcontrol.wait" in launch.compile(capability).asm["ptx"]) == early

@@ -66,3 +66,12 @@ def add_linear(
     residual.add_(functional.linear(x.float() * factor, weight.float(), wide))
     if overflow is not None:
         overflow.logical_or_(~residual.isfinite().all())
+
+
+def few_rows_linear(x: Tensor, weight: Tensor) -> Tensor:
+    """x [T, in] times weight [out, in], [T, out] in the dtype of `weight`."""
+    if serves(x):
+        from upright.kernels.triton import fused_linear
+
+        return fused_linear.linear(x, weight, None, None)
+    return functional.linear(x, weight)

@@ -13,11 +13,12 @@ from upright.kernels.activation import silu_gate
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.compiled import serves
+from upright.kernels.fused_linear import MOST_ROWS, add_linear, few_rows_linear, norm_gate, norm_qkv
 from upright.kernels.kv_store import rotate_and_store
-from upright.kernels.linear import linear
+from upright.kernels.linear import Linear, linear
 from upright.kernels.native.decoder import MAX_ROWS, NativeDecoder, NativeShape
 from upright.kernels.normalise import add_rms_norm, rms_norm
-from upright.kernels.rotary import rotation_of_positions
+from upright.kernels.rotary import Rotation, rotation_of_positions
 from upright.models.model_config import DecoderConfig
 from upright.models.rope import inverse_frequencies, section_axes
 
@@ -51,6 +52,7 @@ class Decoder:
         self.dtype = dtype
         self.decode_attention = decode
         self.prefill_attention = prefill
+        self.linear: Linear = linear  # loading may put one in its place that was measured to be faster
         self.embedding = torch.empty(config.vocab_size, config.hidden_size, dtype=dtype, device=device)
         self.head = self.embedding if config.tied_embeddings else torch.empty_like(self.embedding)
         self.final_norm = torch.empty(config.hidden_size, dtype=dtype, device=device)
@@ -59,6 +61,7 @@ class Decoder:
         self._overflow: Tensor | None = None
         if dtype == torch.float16:
             self._overflow = torch.zeros(config.layers, 1, dtype=torch.int32, device=device)
+        self.few_rows = MOST_ROWS  # of a step that takes the products fused for few rows, where compiled kernels serve
         self.native: NativeDecoder | None = None
         self.frequencies = inverse_frequencies(config.rope, config.head_size).to(device)
         sections = config.rope.sections
@@ -75,37 +78,64 @@ class Decoder:
         and values of the T tokens are written to `kv` at `batch.slot_mapping`. On a GPU nothing waits for the host and
         nothing depends on its values, so that a step of `batch.decode_only` can be captured in a CUDA graph.
         """
-        config = self.config
         turn = rotation_of_positions(positions, self.frequencies, self.axes, self.dtype)
         if self.native is not None and hidden.shape[0] <= MAX_ROWS:
             return self.native.forward(hidden, turn, kv, batch)
-        attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
-        scale = config.head_size**-0.5
         # float16 holds a layer's contribution, but not always the sum of all of them
         residual = hidden.float() if hidden.dtype == torch.float16 else hidden
+        if serves(hidden) and hidden.shape[0] <= self.few_rows:
+            return self._few_rows(residual, turn, kv, batch)
+        return self._rows(residual, turn, kv, batch)
+
+    def _rows(self, residual: Tensor, turn: Rotation, kv: KVCache, batch: PagedBatch) -> Tensor:
+        """Eight launches a layer besides attention's: products, and between them all that can be done at once."""
+        config = self.config
+        attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
+        scale = config.head_size**-0.5
         normed = rms_norm(residual, self.layers[0].input_norm, config.rms_norm_eps)
         for index, (layer, cache) in enumerate(zip(self.layers, kv.layers, strict=True)):
-            shrink, overflow = self._shrink[index], self._overflow[index] if self._overflow is not None else None
-            qkv = linear(normed, layer.qkv).view(-1, config.heads + 2 * config.kv_heads, config.head_size)
+            shrink, overflow = self._shrink[index], self._flag(index)
+            qkv = self.linear(normed, layer.qkv).view(-1, config.heads + 2 * config.kv_heads, config.head_size)
             query = rotate_and_store(qkv, layer.qkv_bias, turn, cache, batch.slot_mapping, config.heads)
             attended = attend(query, cache, batch, scale).flatten(1)
             if shrink != 1.0:
                 attended = attended * shrink
-            delta = _scaled_linear(attended, layer.output, layer.output_bias, shrink)
+            delta = _scaled_linear(self.linear, attended, layer.output, layer.output_bias, shrink)
             normed = add_rms_norm(residual, delta, layer.mlp_norm, config.rms_norm_eps, 1 / shrink, overflow)
-            gated = silu_gate(linear(normed, layer.gate_up, layer.gate_up_bias), shrink)
-            delta = _scaled_linear(gated, layer.down, layer.down_bias, shrink)
+            gated = silu_gate(self.linear(normed, layer.gate_up, layer.gate_up_bias), shrink)
+            delta = _scaled_linear(self.linear, gated, layer.down, layer.down_bias, shrink)
             following = self.layers[index + 1].input_norm if index + 1 < len(self.layers) else self.final_norm
             normed = add_rms_norm(residual, delta, following, config.rms_norm_eps, 1 / shrink, overflow)
         return normed
+
+    def _few_rows(self, residual: Tensor, turn: Rotation, kv: KVCache, batch: PagedBatch) -> Tensor:
+        """Four launches a layer besides attention's: with few rows every launch counts as much as what it does."""
+        config = self.config
+        attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
+        epsilon, scale = config.rms_norm_eps, config.head_size**-0.5
+        for index, (layer, cache) in enumerate(zip(self.layers, kv.layers, strict=True)):
+            shrink, overflow = self._shrink[index], self._flag(index)
+            query = norm_qkv(
+                residual, layer.input_norm, layer.qkv, layer.qkv_bias, epsilon, turn, cache, batch.slot_mapping,
+                config.heads,
+            )  # fmt: skip
+            attended = attend(query, cache, batch, scale).flatten(1)
+            add_linear(residual, attended, layer.output, layer.output_bias, 1.0, overflow)
+            gated = norm_gate(residual, layer.mlp_norm, layer.gate_up, layer.gate_up_bias, epsilon, shrink)
+            add_linear(residual, gated, layer.down, layer.down_bias, 1 / shrink, overflow)
+        return rms_norm(residual, self.final_norm, epsilon)
+
+    def _flag(self, layer: int) -> Tensor | None:
+        return None if self._overflow is None else self._overflow[layer]
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits [N, vocabulary] of final hidden states [N, hidden]: float32, where compiled kernels serve the model's
         dtype. The sampler's kernels take any, and a copy would cost as much as a fifth of the product."""
         if self.native is not None and rows.shape[0] <= MAX_ROWS:
             return self.native.linear(rows, self.head)
-        logits = linear(rows, self.head)
-        return logits if serves(rows) else logits.float()
+        if not serves(rows):
+            return self.linear(rows, self.head).float()
+        return few_rows_linear(rows, self.head) if rows.shape[0] <= self.few_rows else self.linear(rows, self.head)
 
     def overflowed(self) -> list[int]:
         """Layers after which float16 had an infinite value or NaN since the last call; waits for the device.
@@ -137,6 +167,10 @@ class Decoder:
         )  # fmt: skip
         self.native = NativeDecoder(shape, self.layers, self.final_norm)
 
+    def matrices(self) -> list[Tensor]:
+        """The weights of all products, each [out, in]."""
+        return [self.head, *(w for layer in self.layers for w in (layer.qkv, layer.output, layer.gate_up, layer.down))]
+
     def parameters(self) -> dict[str, Tensor]:
         """Where each tensor of a checkpoint goes: its name without the model's prefix → the part of a weight."""
         slots = {"embed_tokens.weight": self.embedding, "norm.weight": self.final_norm}
@@ -148,9 +182,9 @@ class Decoder:
         return slots
 
 
-def _scaled_linear(x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+def _scaled_linear(multiply: Linear, x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
     """The product of `x`, which is `factor` times too small, with a bias just as small."""
-    return linear(x, weight, bias * factor if bias is not None and factor != 1.0 else bias)
+    return multiply(x, weight, bias * factor if bias is not None and factor != 1.0 else bias)
 
 
 def _empty_layer(config: DecoderConfig, dtype: torch.dtype, device: torch.device) -> DecoderLayer:
