@@ -30,9 +30,9 @@ Tell = Callable[[Report], None]
 
 FIRST_TOKEN_ID = 1000  # those before are often special
 PICTURES = 64  # different ones in a case; those after repeat them under another name
-COPY_BYTES = {"cuda": 2**28, "cpu": 2**27}  # more than any cache holds
-MATRIX_SIDE = {"cuda": 8192, "cpu": 1024}
-PEAK_ROUNDS = 10
+COPY_BYTES = {"cuda": 2**28, "cpu": 2**26}  # more than any cache holds
+MATRIX_SIDE = {"cuda": 8192, "cpu": 512}
+PEAK_ROUNDS = {"cuda": 10, "cpu": 2}
 
 
 def main() -> None:
@@ -187,6 +187,8 @@ def _peaks(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
     """Bytes a second of a copy, and FLOP a second of a product: what nothing on this device goes beyond by much."""
     import torch
 
+    rounds = PEAK_ROUNDS[device.type]
+
     def best(work: Callable[[], object]) -> float:
         for _ in range(2):
             work()
@@ -194,10 +196,10 @@ def _peaks(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
         seconds = []
         for _ in range(3):
             began = time.perf_counter()
-            for _ in range(PEAK_ROUNDS):
+            for _ in range(rounds):
                 work()
             _wait(device)
-            seconds.append((time.perf_counter() - began) / PEAK_ROUNDS)
+            seconds.append((time.perf_counter() - began) / rounds)
         return min(seconds)
 
     with torch.inference_mode():
