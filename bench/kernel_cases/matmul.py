@@ -41,14 +41,15 @@ def _small(device: torch.device, name: str, shape: tuple[int, int], counts: tupl
     outputs, inputs = shape
     copies = max(1, -(-_L2 // (outputs * inputs * 2)))
     weights = [torch.randn(outputs, inputs, device=device, dtype=DTYPE) for _ in range(min(copies, 64))]
-    work = skinny_matmul.Workspace.allocate(outputs, device)
     processors = torch.cuda.get_device_properties(device).multi_processor_count
+    tried = skinny_matmul.useful_splits(outputs, inputs, processors)
+    work = skinny_matmul.Workspace.allocate([(outputs, splits) for splits in tried], device)
     for rows in counts:
         x = torch.randn(rows, inputs, device=device, dtype=DTYPE)
         expected = x.float() @ weights[0].float().T
         ways: dict[str, Callable[..., torch.Tensor]] = {"cublas": functional.linear}
         if rows <= skinny_matmul.MOST_ROWS:
-            for splits in skinny_matmul.useful_splits(outputs, inputs, processors):
+            for splits in tried:
                 ways[f"skinny, {splits} splits"] = lambda x, weight, splits=splits: skinny_matmul.matmul(
                     x, weight, None, splits, work
                 )

@@ -71,5 +71,5 @@ def test_products_of_a_few_rows(rows, capability, dtype):
     from upright.kernels.triton.skinny_matmul import Workspace, matmul
 
     x, weight = torch.empty(rows, 896, dtype=dtype), torch.empty(1152, 896, dtype=dtype)
-    work = Workspace.allocate(1152, torch.device("cpu"))
+    work = Workspace.allocate([(1152, 2)], torch.device("cpu"))
     check(lambda: matmul(x, weight, None, 2, work), capability, "wgmma" if capability == 90 else "mma.sync")

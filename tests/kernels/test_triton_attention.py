@@ -149,7 +149,7 @@ def test_products_of_a_few_rows(rows, outputs, inputs, splits):
 
     x = torch.randn(rows, inputs + 16).to(DEVICE, HALF)[:, :inputs]
     weight, bias = torch.randn(outputs, inputs).to(DEVICE, HALF), torch.randn(outputs).to(DEVICE, HALF)
-    work = Workspace.allocate(outputs, torch.device(DEVICE))
+    work = Workspace.allocate([(outputs, splits)], torch.device(DEVICE))
     for added in (None, bias):
         expected = torch.nn.functional.linear(x.float(), weight.float(), None if added is None else added.float())
         for dtype in (None, torch.float32):

@@ -23,21 +23,26 @@ _REPLAYS = 3
 def measure_linear(weights: Sequence[Tensor], seconds: float = 1.0) -> MeasuredLinear:
     """Measures products with `weights` [out, in] on their CUDA device, sm80 or later, 16-bit.
 
-    Weights of one shape take turns, as layers do, so that the cache does not lie. When `seconds` have gone by, what is
-    not measured yet stays with cuBLAS; the largest weights come first.
+    Weights of one shape take turns, as layers do, so that the cache does not lie. When `seconds` have gone by, not
+    counting what the compiler takes, the rest stays with cuBLAS; the largest weights come first.
     """
     from upright.kernels.triton.skinny_matmul import Workspace, matmul, useful_splits
 
-    deadline = time.monotonic() + seconds
     device = weights[0].device
     processors = torch.cuda.get_device_properties(device).multi_processor_count
     alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
     for weight in weights:
         alike[weight.shape[0], weight.shape[1]].append(weight)
-    work = Workspace.allocate(max(outputs for outputs, _ in alike), device)
+    tried = {shape: useful_splits(*shape, processors) for shape in alike}
+    work = Workspace.allocate([(shape[0], splits) for shape, some in tried.items() for splits in some], device)
     best: dict[tuple[int, int, int], int] = {}
     times: dict[tuple[int, int, int], dict[str, float]] = {}
     with torch.inference_mode():
+        for (_, inputs), same in alike.items():  # what is compiled now does not count
+            for rows in _BUCKETS:
+                matmul(torch.randn(rows, inputs, device=device, dtype=same[0].dtype), same[0], None, 1, work)
+        torch.cuda.synchronize(device)
+        deadline = time.monotonic() + seconds
         for (outputs, inputs), same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
             for rows in _BUCKETS:
                 x = torch.randn(rows, inputs, device=device, dtype=weights[0].dtype)
@@ -46,7 +51,7 @@ def measure_linear(weights: Sequence[Tensor], seconds: float = 1.0) -> MeasuredL
                 cublas = _microseconds(partial(linear, x), same)
                 ours = {
                     splits: _microseconds(partial(matmul, x, bias=None, splits=splits, work=work), same)
-                    for splits in useful_splits(outputs, inputs, processors)
+                    for splits in tried[outputs, inputs]
                 }
                 product = (outputs, inputs, rows)
                 times[product] = {"cublas": cublas} | {f"{splits} splits": taken for splits, taken in ours.items()}

@@ -16,6 +16,8 @@ from torch import Tensor
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
 from upright.kernels.attention.measure import PAGE, packed_clock
+from upright.kernels.attention.tiles import has_triton
+from upright.kernels.measure_linear import measure_linear
 from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder
 from upright.models.model import Model
@@ -75,6 +77,8 @@ def load_model(
             fill_with_dummies(parameters, seed, progress)
         else:
             fill_from_files(parameters, weight_files(directory), progress)
+    if need.modern and dtype != torch.float32 and has_triton():
+        decoder.linear = measure_linear(decoder.matrices())
     native_declined = _use_native(decoder, attention, native)
     return Model(
         config=config,

@@ -7,6 +7,7 @@ the same order, so a product is one launch and equal each time.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -24,14 +25,16 @@ _MOST_SPLITS = 16
 class Workspace:
     """What the splits of a product leave for each other. Products that share it must follow each other."""
 
-    sums: Tensor  # float32 [most splits, MOST_ROWS, most outputs with splits]
-    arrived: Tensor  # int32, 0 between launches
+    sums: Tensor  # float32 [splits * rows * outputs] of the product that needs most
+    arrived: Tensor  # int32 [blocks of outputs], 0 between launches
 
     @classmethod
-    def allocate(cls, most_outputs: int, device: torch.device) -> Workspace:
-        """For products with up to `most_outputs` outputs."""
-        sums = torch.empty(_MOST_SPLITS * MOST_ROWS * most_outputs, dtype=torch.float32, device=device)
-        return cls(sums, torch.zeros(triton.cdiv(most_outputs, _OUTPUTS), dtype=torch.int32, device=device))
+    def allocate(cls, products: Collection[tuple[int, int]], device: torch.device) -> Workspace:
+        """For `products` of (outputs, splits)."""
+        most = max((outputs * splits * MOST_ROWS for outputs, splits in products if splits > 1), default=0)
+        blocks = max((triton.cdiv(outputs, _OUTPUTS) for outputs, splits in products if splits > 1), default=0)
+        sums = torch.empty(max(1, most), dtype=torch.float32, device=device)
+        return cls(sums, torch.zeros(max(1, blocks), dtype=torch.int32, device=device))
 
 
 def useful_splits(outputs: int, inputs: int, processors: int) -> tuple[int, ...]:
@@ -47,8 +50,8 @@ def matmul(
 ) -> Tensor:
     """[M, out] in `dtype`, that of `x` if not given, of x [M, in], weight [out, in] and bias [out].
 
-    M at most MOST_ROWS; 16-bit values, sm80; values of a row side by side. With more than one split `work` must hold
-    `out` outputs.
+    M at most MOST_ROWS; 16-bit values, sm80; values of a row side by side. With more than one split `work` must have
+    been allocated for it.
     """
     rows, inputs = x.shape
     outputs = weight.shape[0]
