@@ -8,7 +8,9 @@ piece.
 
 from __future__ import annotations
 
+import gc
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,16 +51,22 @@ class DecodeGraphs:
         self.bytes = 0  # taken so far
         self._closed = None if budget else "there is no room for any"  # why no more are captured
 
+    def graph_for(self, rows: int) -> tuple[int, Captured] | None:
+        """A graph for a step of `rows` rows, and its size; None when there is no room for one.
+
+        One of up to twice the size serves where it is there: a capture takes as long as dozens of steps, and is better
+        made in an idle moment. Otherwise the fitting one is captured now.
+        """
+        fitting = self.size_for(rows)
+        for size in self.sizes[self.sizes.index(fitting) :]:
+            if size in self._captured and (size <= 2 * rows or self._closed is not None):
+                return size, self._captured[size]
+        found = self._capture(fitting) if self._closed is None else None
+        return (fitting, found) if found is not None else None
+
     def size_for(self, rows: int) -> int:
         """The smallest size that holds `rows`."""
         return next(size for size in self.sizes if size >= rows)
-
-    def captured(self, size: int) -> Captured | None:
-        """The graph of `size`, captured now if it was not; None when there is no room for it."""
-        found = self._captured.get(size)
-        if found is None and self._closed is None:
-            found = self._capture(size)
-        return found
 
     def capture_next(self) -> bool:
         """Capture one more size, smallest first; False when there is nothing left to capture."""
@@ -79,21 +87,32 @@ class DecodeGraphs:
 
     def _capture(self, size: int) -> Captured | None:
         device = self._stream.device
-        free, _ = torch.cuda.mem_get_info(device)
+        graph = torch.cuda.CUDAGraph()
+        collecting = gc.isenabled()
         try:
             with torch.cuda.stream(self._stream):
                 self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
                 for _ in range(WARM_UPS):
                     self._step.run(size)
-            self._stream.synchronize()
-            graph = torch.cuda.CUDAGraph()
-            # Threads that decode images pin memory meanwhile, which a capture may only forbid to its own thread.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                logits = _borrowed(self._step.run(size))
+                self._stream.synchronize()
+                free, _ = torch.cuda.mem_get_info(device)
+                gc.disable()  # what it would free may belong to CUDA, which forbids that during a capture
+                # Threads that decode images pin memory meanwhile, which a capture may only forbid to its own thread.
+                graph.capture_begin(self._pool, capture_error_mode="thread_local")
+                try:
+                    logits = _borrowed(self._step.run(size))
+                except torch.OutOfMemoryError:
+                    with suppress(RuntimeError):  # the capture is void, and says so
+                        graph.capture_end()
+                    raise
+                graph.capture_end()
         except torch.OutOfMemoryError as error:
             self._close(f"no memory is left for more: {error}")
             torch.cuda.empty_cache()
             return None
+        finally:
+            if collecting:
+                gc.enable()
         self._pool = self._pool or graph.pool()
         self.bytes += max(0, free - torch.cuda.mem_get_info(device)[0])
         found = self._captured[size] = Captured(graph, logits)

@@ -93,12 +93,8 @@ class DeviceRunner(Runner):
 
     def _launch_decode(self, chunks: tuple[Chunk, ...]) -> Launched:
         count = len(chunks)
-        graph = None
-        rows = count
-        if self._graphs is not None:
-            size = self._graphs.size_for(count)
-            graph = self._graphs.captured(size)
-            rows = size if graph is not None else count
+        found = self._graphs.graph_for(count) if self._graphs is not None else None
+        rows, graph = found if found is not None else (count, None)
         sequences = [chunk.sequence for chunk in chunks]
         slots = [sequence.slot for sequence in sequences]
         updates = self._slots.new_blocks(sequences, rows)
