@@ -22,6 +22,7 @@ class Case:
     flop: int
     check: Callable[[], float] | None = None
     tolerance: float = 1e-2
+    clock: Callable[[], float] | None = None  # seconds of one call, where it is not to be repeated
 
 
 @dataclass(frozen=True)

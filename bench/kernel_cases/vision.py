@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import torch
 from kernel_timing import Case, relative_error
 
+from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.cudnn import CUDNN
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.tiles import TRITON
 
 HEADS, SIZE = 16, 80
 PAGE = 5476
@@ -26,6 +29,27 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
         shapes |= {"2 pages": (PAGE,) * 2, "64 crops": (CROP,) * 64, "windows": (64,) * 85 + (16, 32)}
     for name, lengths in shapes.items():
         yield from _packed(device, name, lengths, tune=name == "1 page" or not quick)
+    for candidate in (CUDNN, FLASH, TRITON):
+        yield _new_size(device, candidate)
+
+
+def _new_size(device: torch.device, candidate: Candidate) -> Case:
+    """The first call with lengths not seen before, from the host: what each new size of an image costs."""
+    fused = torch.randn(2000, 3 * HEADS, SIZE, device=device, dtype=DTYPE)
+
+    def call(rows: int) -> float:
+        query, key, value = (x[:rows] for x in fused.chunk(3, dim=1))
+        torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        candidate.packed(query, key, value, (rows,), SIZE**-0.5)
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+
+    def clock() -> float:
+        call(1996)
+        return sorted(call(rows) for rows in range(1900, 1990, 10))[4]
+
+    return Case("packed, a new size", candidate.name, lambda: None, 0, 0, clock=clock)
 
 
 def _packed(device: torch.device, name: str, lengths: tuple[int, ...], tune: bool) -> Iterator[Case]:
