@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 import torch
 
-from tests.triton_device import DEVICE, triton_only
+from tests.triton_device import DEVICE, INTERPRETED, triton_only
 from upright.kernels import compiled
-from upright.kernels.attention.batch import KVCache, make_batch
+from upright.kernels.attention.batch import KVCache, decode_batch, make_batch
+from upright.kernels.attention.candidate import AttentionNeed
+from upright.kernels.attention.dispatch import choose
 from upright.kernels.attention.reference import REFERENCE
 from upright.models.decoder import Decoder
 from upright.models.model_config import DecoderConfig, RopeConfig
@@ -68,6 +70,43 @@ class TestTriton:
         torch.testing.assert_close(final.cpu().float(), expected, atol=tolerance, rtol=tolerance)
         assert decoder.logits(final).dtype == dtype
         assert decoder.overflowed() == []
+
+    @pytest.mark.skipif(INTERPRETED, reason="needs CUDA")
+    @pytest.mark.parametrize("rows", [1, 3, 16])
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    @torch.inference_mode()
+    def test_a_captured_step_follows_what_its_tensors_say(self, dtype, rows):
+        decoder = make_decoder(dtype, DEVICE)
+        need = AttentionNeed("cuda", torch.cuda.get_device_capability(), dtype, CONFIG.head_size, "decode")
+        decoder.decode_attention = choose(need).candidate
+        data = torch.randn(CONFIG.layers, 5 * rows, 16, 2, CONFIG.kv_heads, CONFIG.head_size, device=DEVICE).to(dtype)
+        kv = KVCache(data.clone())
+        tables = torch.zeros(rows, 5, dtype=torch.int32, device=DEVICE)
+        ids, positions, slots = torch.zeros(3, rows, dtype=torch.int64, device=DEVICE).unbind()
+        contexts = torch.ones(rows, dtype=torch.int32, device=DEVICE)
+
+        def step() -> torch.Tensor:
+            batch = decode_batch(slots, tables, contexts)
+            return decoder.logits(decoder.forward(decoder.embed(ids), positions.expand(3, -1), kv, batch))
+
+        slots.copy_(torch.arange(rows) * 80)  # each row has a slot of its own
+        step()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = step()
+        for seed in range(3):
+            torch.manual_seed(seed)
+            tables.copy_(torch.randperm(5 * rows).view(rows, 5))
+            contexts.copy_(torch.randint(1, 80, (rows,)))
+            positions.copy_(torch.randint(0, 5000, (rows,)))
+            ids.copy_(torch.randint(0, CONFIG.vocab_size, (rows,)))
+            last = contexts.long() - 1
+            slots.copy_(tables.gather(1, (last // 16).unsqueeze(1)).squeeze(1) * 16 + last % 16)
+            kv.data.copy_(data)
+            expected = step().clone()
+            kv.data.copy_(data)
+            graph.replay()
+            torch.testing.assert_close(captured, expected, atol=1e-2, rtol=1e-2)
 
 
 def with_a_large_product(decoder: Decoder, kind: str) -> Decoder:

@@ -2,7 +2,8 @@
 
 With one token a step only streams the weights, and every launch in the chain of dependent ones costs as much as half a
 megabyte of them. A program takes a few rows of the matrix and holds its part of them in registers, all loads in flight
-at once; multiplication is plain arithmetic in float32, so this serves every card and overflows nowhere.
+at once; the weights leave the caches first, whose room belongs to what all programs read. Multiplication is plain
+arithmetic in float32, so this serves every card and overflows nowhere.
 
 Where the device can start a kernel before the one ahead of it has ended (`launch_pdl`, from sm90 on), the first weights
 are asked for before the wait for what that one computes.
@@ -102,7 +103,7 @@ def _norm_pairs(
     column = tl.arange(0, BLOCK)
     place = weight + row.to(tl.int64)[:, None] * SIZE + column[None, :]
     there = (pair < PAIRS)[:, None]
-    tile = tl.load(place, mask=there & (column < SIZE)[None, :], other=0.0)
+    tile = tl.load(place, mask=there & (column < SIZE)[None, :], other=0.0, eviction_policy="evict_first")
     scale = tl.load(gain + column, mask=column < SIZE, other=0.0)
     if EARLY:
         gdc_wait()
@@ -114,7 +115,8 @@ def _norm_pairs(
         weights, gains = tile, scale
         if start + BLOCK < SIZE:  # the next step's are on their way while this one's are used
             inside = start + BLOCK + column < SIZE
-            tile = tl.load(place + start + BLOCK, mask=there & inside[None, :], other=0.0)
+            mask = there & inside[None, :]
+            tile = tl.load(place + start + BLOCK, mask=mask, other=0.0, eviction_policy="evict_first")
             scale = tl.load(gain + start + BLOCK + column, mask=inside, other=0.0)
         squares += value * value
         total += weights.to(tl.float32) * (value * gains.to(tl.float32))[None, :]
@@ -156,7 +158,8 @@ def _linear(
     inside = row < OUT
     column = tl.arange(0, BLOCK)
     place = weight + row.to(tl.int64)[:, None] * SIZE + column[None, :]
-    tile = tl.load(place, mask=inside[:, None] & (column < SIZE)[None, :], other=0.0)
+    there = inside[:, None]
+    tile = tl.load(place, mask=there & (column < SIZE)[None, :], other=0.0, eviction_policy="evict_first")
     if EARLY:
         gdc_wait()
         gdc_launch_dependents()
@@ -165,8 +168,8 @@ def _linear(
         value = tl.load(x + start + column, mask=start + column < SIZE, other=0.0).to(tl.float32)
         weights = tile
         if start + BLOCK < SIZE:  # the next step's are on their way while this one's are used
-            ahead = start + BLOCK + column < SIZE
-            tile = tl.load(place + start + BLOCK, mask=inside[:, None] & ahead[None, :], other=0.0)
+            mask = there & (start + BLOCK + column < SIZE)[None, :]
+            tile = tl.load(place + start + BLOCK, mask=mask, other=0.0, eviction_policy="evict_first")
         total += weights.to(tl.float32) * value[None, :]
     products = tl.sum(total, axis=1) * factor
     if BIASED:
