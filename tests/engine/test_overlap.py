@@ -112,6 +112,21 @@ def test_a_record_is_done_once_nothing_is_in_flight(model: Model, box: BlackBox)
     assert read(box).record.phase == "idle"
 
 
+def test_images_are_named_and_decoded_while_a_step_is_in_flight(model: Model, box: BlackBox) -> None:
+    core = make_core_of(model, OVERLAP)
+    core.recorder = Recorder(box)
+    core.submit(greedy("last token", prompt(10), 1))
+    core.step()
+    began = read(box).record.started
+    core.submit(picture(model, "picture", 3))
+    core.step()
+    record = read(box).record
+    assert (record.decoding, record.started, aboard(box)) == (("picture",), began, {"last token": (10, 10)})
+    assert read(box).done and record.decoding_since > began
+    while core.has_work:
+        core.step()
+
+
 def test_one_who_leaves_while_a_step_is_in_flight_says_nothing_more(model: Model) -> None:
     core = make_core_of(model, OVERLAP)
     expected = run(make_core_of(model, OVERLAP), [greedy("stays", prompt(20), 12)])["stays"].tokens

@@ -113,6 +113,8 @@ class EngineCore:
             if not self._overlap:
                 added = self._collect(launched)
         elif before is not None:
+            self.recorder.go_on(*self._under_way())
+            self._start_decoding()
             added = self._collect(before)
         else:
             decoding, since = self._decoding
@@ -132,6 +134,12 @@ class EngineCore:
         """Requests whose images are being decoded, and since when."""
         return (self._images.decoding, self._images.decoding_since) if self._images else ((), 0.0)
 
+    def _under_way(self) -> tuple[tuple[str, ...], float]:
+        """Requests whose images are decoded, or encoded, beside the steps, which they are not in; and since when."""
+        decoding, since = self._decoding
+        on_way = self.runner.images.on_way
+        return (decoding + on_way, since or time.monotonic()) if on_way else (decoding, since)
+
     def _launch(self, step: Step, before: _InFlight | None) -> _InFlight:
         """NOTE: the black box has it before anything can die of it. Where the device still runs the step before, an
         error of that one shows while this one is the newest: the record is of both.
@@ -139,13 +147,10 @@ class EngineCore:
         work = self._work.of(step)
         expected = self.pace.expected(work)
         launching = time.monotonic()
-        decoding, since = self._decoding
-        if on_way := self.runner.images.on_way:  # their images are encoded beside this step, which they are not in
-            decoding, since = decoding + on_way, since or launching
         if before is None:
-            self.recorder.begin_step(step, expected, decoding, since)
+            self.recorder.begin_step(step, expected, *self._under_way())
         else:
-            self.recorder.begin_step(step, before.expected + expected, decoding, since, before.step)
+            self.recorder.begin_step(step, before.expected + expected, *self._under_way(), before.step)
         self._start_decoding()
         if self.faults is not None:
             self.faults.in_step(step)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import fcntl
+import gc
 import io
 import logging
 import os
@@ -92,6 +93,8 @@ def run(link: Link, recorder: Recorder) -> int:
     if started is None:
         return 1
     core, ready = started
+    gc.collect()
+    gc.freeze()  # what loading has left is never garbage; to look at it again and again would hold up steps
     link.send(ready)
     try:
         serve(core, link)

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from upright.engine.black_box import NOBODY, Aboard, BlackBox, Phase, Record, StepRecord, encode_aboard
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ class Recorder:
     def __init__(self, black_box: BlackBox | None = None) -> None:
         self._box = black_box
         self._step = 0  # number of the last step
+        self._record: StepRecord | None = None  # of the last step
         self._aboard = NOBODY  # of the last step, encoded
         self._further = 0  # steady steps since `_aboard` was made: each context has grown by as much
         self._lasting = False  # `_aboard` is good for steady steps that follow: it says nothing of images
@@ -40,11 +43,19 @@ class Recorder:
             self._further += 1
         else:
             self._aboard, self._further, self._lasting = encode_aboard(_aboard(step)), 0, not step.encodings
-        record = StepRecord(
+        self._record = StepRecord(
             "step", self._step, time.monotonic(), expected, self._aboard, decoding, decoding_since, self._further,
             earlier, earlier_further,
         )  # fmt: skip
-        self._box.begin(record)
+        self._box.begin(self._record)
+
+    def go_on(self, decoding: tuple[str, ...], decoding_since: float) -> None:
+        """The step that was begun last is still on the device; the images of `decoding` are decoded beside it now."""
+        if self._box is None or self._record is None or self._record.decoding == decoding:
+            return
+        self._record = msgspec.structs.replace(self._record, decoding=decoding, decoding_since=decoding_since)
+        self._box.begin(self._record)
+        self._box.beat()
 
     def end_step(self) -> None:
         if self._box is not None:
