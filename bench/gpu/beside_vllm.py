@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servers import FAILURES, CONTEXT, DUMMY, PIXELS, ROOT, UPRIGHT, bench_server, environment, serving, write_json
+from servers import CONTEXT, DUMMY, FAILURES, PIXELS, ROOT, UPRIGHT, bench_server, environment, serving, write_json
 
 LIMIT = 540  # seconds for one engine by itself
 # What is compared, and whether more of it is better
