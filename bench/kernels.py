@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from kernel_timing import Case, Peaks, measure_peaks, seconds
 
-GROUPS = ("attention", "vision", "matmul", "decoder", "sampling")
+GROUPS = sorted(file.stem for file in (Path(__file__).parent / "kernel_cases").glob("[!_]*.py"))
 
 
 def main() -> int:

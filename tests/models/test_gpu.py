@@ -37,7 +37,7 @@ def logits(model: Model, ids: torch.Tensor, positions: torch.Tensor) -> torch.Te
 
 @pytest.mark.parametrize("kind", sorted(TOWERS))
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
-@pytest.mark.parametrize("attention", ["sdpa", "reference"])
+@pytest.mark.parametrize("attention", [None, "sdpa", "reference"])
 @torch.inference_mode()
 def test_a_gpu_computes_what_the_cpu_does(kind, dtype, attention):
     torch.manual_seed(0)
