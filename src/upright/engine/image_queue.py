@@ -46,7 +46,9 @@ class ImageQueue:
     def __init__(self, decoder: ImageDecoder, store: PixelStore) -> None:
         self._decoder = decoder
         self._store = store
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="image")
+        # A CPU has the steps to compute, with all of its cores.
+        threads = min(2, THREADS) if decoder.device.type == "cpu" else THREADS
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="image")
         self._waiting: deque[Request] = deque()
         self._chosen: dict[str, _Entry] = {}  # oldest first
         self._futures: dict[bytes, Future[Tensor]] = {}  # of all that are chosen: equal images are decoded once

@@ -37,7 +37,7 @@ class ImageDecoder:
         Pillow.MAX_IMAGE_PIXELS = None  # the front's limit has been applied to the header
         warnings.filterwarnings("ignore", module=r"PIL\.")  # odd metadata is no reason to refuse pixels
         self._patch_size = patch_size
-        self._device = device
+        self.device = device
         self._room = Room(AT_WORK_BYTES)
 
     def decode(self, image: Image) -> Tensor:
@@ -58,7 +58,7 @@ class ImageDecoder:
             with _told_to_client():
                 ImageOps.exif_transpose(opened, in_place=True)
                 values = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
-            if self._device.type == "cuda" and values.nbytes <= SENT_BYTES:
+            if self.device.type == "cuda" and values.nbytes <= SENT_BYTES:
                 pixels = torch.empty(values.shape, dtype=torch.uint8, pin_memory=True)
                 np.copyto(pixels.numpy(), values)
                 return pixels
