@@ -229,9 +229,25 @@ def main() -> None:
         pictures = [decoder.decode(file)] * count
         attempt(f"{count} {kind}", lambda k=kind, n=count, p=pictures: measured(tower, k, n, p, clock, most))
     if cuda:
+        attempt("unseen sizes", lambda: unseen(tower))
         attempt("resize 1500x2000", lambda: resizing(clock, device))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=2))
+
+
+def unseen(tower: VisionTower) -> dict[str, list[float]]:
+    """Milliseconds of the first and of the second pass for sizes that nothing has been built for."""
+    results: dict[str, list[float]] = {"first": [], "second": []}
+    for height, width in ((74, 52), (66, 58), (58, 70), (46, 30), (22, 110)):
+        patches = torch.zeros(height * width, 1176, dtype=tower.dtype, device=tower.device)
+        for times in results.values():
+            torch.cuda.synchronize()
+            began = time.perf_counter()
+            tower.encode(patches, [(height, width)])
+            torch.cuda.synchronize()
+            times.append(round((time.perf_counter() - began) * 1e3, 2))
+    print(f"sizes seen for the first time: {results['first']} ms, again: {results['second']} ms", flush=True)
+    return results
 
 
 def resizing(clock: Clock, device: torch.device) -> dict[str, float]:
