@@ -12,7 +12,7 @@ from upright.engine.image_queue import ImageQueue
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
 from upright.engine.runner import Launched, Runner
-from upright.engine.scheduler import Completed, Scheduler, SchedulerLimits, Step
+from upright.engine.scheduler import Completed, Scheduler, SchedulerLimits, Step, without
 from upright.engine.sequence import Sequence
 from upright.engine.work import StepWork
 from upright.messages import EngineStats, PlainTokens, Request, RequestFault, SequenceOutput, TokenLogprobs
@@ -213,19 +213,18 @@ def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outp
                 id=sequence.id,
                 tokens=[tokens[index]],
                 at=at[index],
-                attempt=sequence.request.attempt,
+                attempt=sequence.attempt,
                 logprobs=[logprob] if logprob is not None else [],
                 finish=ends.get(index),
                 cached_tokens=sequence.cached_tokens if index in firsts else None,
             )
         )
     if more:
-        plain = [index for index in range(len(sequences)) if index not in more]
-        sequences, tokens, at = [sequences[i] for i in plain], [tokens[i] for i in plain], [at[i] for i in plain]
+        told = sorted(more)
+        sequences, tokens, at = without(sequences, told), without(tokens, told), without(at, told)
     if not sequences:
         return Outputs(several, None)
-    ids, attempts = [one.id for one in sequences], [one.request.attempt for one in sequences]
-    return Outputs(several, PlainTokens(ids, at, attempts, tokens))
+    return Outputs(several, PlainTokens([one.id for one in sequences], at, [one.attempt for one in sequences], tokens))
 
 
 def _refusal(request: Request, fault: RequestFault) -> SequenceOutput:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
 from upright.engine.sequence import Sequence, image_end
 from upright.messages import EngineStats, FinishReason
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Step:
     steady: bool = False  # so was the step before, with the same sequences in the same order
     grown: list[Sequence] = field(default_factory=list)  # whose block tables are new or longer than in the step before
     drawing: list[Sequence] = field(default_factory=list)  # of the chunks that sample, in order
-    notable: list[Chunk] = field(default_factory=list)  # all but those in the midst of an answer and of a block
+    # The chunks that are not in the midst of an answer and of a block, with their index in `drawing`, or -1
+    notable: list[tuple[Chunk, int]] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
@@ -204,7 +207,7 @@ class Scheduler:
         samples = sequence.advance(length)
         chunk = Chunk(sequence, start, length, samples)
         budget.chunks.append(chunk)
-        budget.notable.append(chunk)
+        budget.notable.append((chunk, len(budget.drawing) if samples else -1))
         if length > 1 or start < sequence.prompt_length:
             budget.prefills.append(chunk)
         if length > 1 or not samples:
@@ -237,33 +240,31 @@ class Scheduler:
         if self._in_flight.popleft().step is not step:
             raise AssertionError("steps are completed in another order than they were handed out in")
         sequences, rows = step.drawing, list(range(len(tokens)))
-        if True in [sequence.removed for sequence in sequences]:
-            rows = [row for row in rows if not sequences[row].removed]
-            sequences, tokens = [sequences[row] for row in rows], [tokens[row] for row in rows]
+        removed = [sequence.removed for sequence in sequences]
+        if True in removed:
+            gone = [row for row in rows if removed[row]]
+            sequences, tokens, rows = without(sequences, gone), without(tokens, gone), without(rows, gone)
         for sequence, token in zip(sequences, tokens, strict=True):
             sequence.output.append(token)
-        closely: list[Sequence] = []
-        for chunk in step.notable:
-            sequence = chunk.sequence
-            if not sequence.removed:
+        index_of = {row: index for index, row in enumerate(rows)} if len(rows) < len(removed) else rows
+        closely: set[int] = set()  # indices of what may be a first or a last token
+        for chunk, row in step.notable:
+            if not chunk.sequence.removed:
                 self._keep_computed(chunk)
-                if chunk.samples:
-                    closely.append(sequence)
+                if row >= 0:
+                    closely.add(index_of[row])
         if not self._end_tokens.isdisjoint(tokens):
-            closely += [one for one, token in zip(sequences, tokens, strict=True) if token in one.end_tokens]
-        if not closely:
-            return Completed(sequences, tokens, rows, {}, [])
+            closely.update(index for index, token in enumerate(tokens) if token in self._end_tokens)
         ends: dict[int, FinishReason] = {}
         firsts: list[int] = []
-        wanted = set(closely)
-        for index, sequence in enumerate(sequences):
-            if sequence in wanted:
-                if len(sequence.output) == len(sequence.request.output) + 1:
-                    firsts.append(index)
-                finish = sequence.finish_reason()
-                if finish is not None:
-                    ends[index] = finish
-                    self._remove(sequence)
+        for index in sorted(closely):
+            sequence = sequences[index]
+            if len(sequence.output) == len(sequence.request.output) + 1:
+                firsts.append(index)
+            finish = sequence.finish_reason()
+            if finish is not None:
+                ends[index] = finish
+                self._remove(sequence)
         return Completed(sequences, tokens, rows, ends, firsts)
 
     def _keep_computed(self, chunk: Chunk) -> None:
@@ -479,7 +480,7 @@ class _Budget:
         self.encoder_tokens = encoder_tokens
         self.chunks: list[Chunk] = []
         self.drawing: list[Sequence] = []
-        self.notable: list[Chunk] = []
+        self.notable: list[tuple[Chunk, int]] = []
         self.prefills: list[Chunk] = []  # chunks of prompts, or of output that was there before
         self.encodings: list[Encoding] = []
         self.grown: list[Sequence] = []
@@ -506,6 +507,14 @@ def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:
         end = min(chunk.start + chunk.length, sequence.prompt_length + len(sequence.output))
         for index in range(chunk.start // size, end // size):
             yield sequence.block_key(index)
+
+
+def without(values: list[T], indices: list[int]) -> list[T]:
+    """A copy that lacks a few; `indices` ascend."""
+    kept = values.copy()
+    for index in reversed(indices):
+        del kept[index]
+    return kept
 
 
 def _blocks_for(tokens: int, block_size: int) -> int:

@@ -38,6 +38,7 @@ class Sequence:
     def __post_init__(self) -> None:
         request = self.request
         self.id = request.id
+        self.attempt = request.attempt
         self.output = list(request.output)
         self.prompt_length = len(request.prompt)
         self.todo = self.prompt_length + len(self.output)

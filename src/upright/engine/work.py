@@ -27,15 +27,17 @@ class StepWork:
 
         Steps come in the order in which they are handed out.
         """
-        if step.steady and not step.encodings:
+        if step.steady and self._last and not step.encodings:
             self._last += 2 * len(step.chunks) * self._half_pair  # each token sees one more
             return self._last
-        tokens = half_pairs = rows = 0
-        for chunk in step.chunks:
+        # Most chunks are one token, which sees as many as stand before it and itself; the others are put right after.
+        tokens = len(step.chunks)
+        half_pairs = 2 * (sum([chunk.start for chunk in step.chunks]) + tokens)
+        for chunk in [chunk for chunk in step.chunks if chunk.length > 1]:
             length = chunk.length
-            tokens += length
-            half_pairs += length * (2 * chunk.start + length + 1)
-            rows += chunk.samples
+            tokens += length - 1
+            half_pairs += length * (2 * chunk.start + length + 1) - 2 * (chunk.start + 1)
+        rows = len(step.drawing)
         flop = self._last = tokens * self._token + half_pairs * self._half_pair + rows * self._row
         if self._vision is not None:
             for encoding in step.encodings:
