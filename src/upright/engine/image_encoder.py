@@ -100,9 +100,10 @@ class ImageEncoder:
         """Overwrite the embeddings of placeholder tokens in `hidden` [T, hidden] with the images' features."""
         row = 0
         for chunk in chunks:
-            stop = chunk.start + chunk.length
-            for index in chunk.sequence.images_between(chunk.start, stop):
-                image = chunk.sequence.request.images[index]
+            sequence, stop = chunk.sequence, chunk.start + chunk.length
+            inside = sequence.images_between(chunk.start, stop) if chunk.start < sequence.prompt_length else ()
+            for index in inside:
+                image = sequence.request.images[index]
                 first, last = max(chunk.start, image.start), min(stop, image_end(image))
                 target = hidden[row + first - chunk.start : row + last - chunk.start]
                 target.copy_(self._features_of(image.key)[first - image.start : last - image.start])
