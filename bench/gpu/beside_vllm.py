@@ -19,7 +19,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from servers import CONTEXT, DUMMY, FAILURES, PIXELS, ROOT, UPRIGHT, bench_server, environment, serving, write_json
+from servers import (
+    CONTEXT,
+    DUMMY,
+    FAILURES,
+    PIXELS,
+    ROOT,
+    UPRIGHT,
+    bench_server,
+    environment,
+    parsed,
+    serving,
+    write_json,
+)
 
 LIMIT = 540  # seconds for one engine by itself
 # What is compared, and whether more of it is better
@@ -97,8 +109,7 @@ def main() -> None:
     parser.add_argument("--parts", default="engine,server")
     parser.add_argument("--only")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("more", nargs="*", help="options of Upright, after --")
-    options = parser.parse_args()
+    options = parsed(parser)
     options.kit = options.kit.resolve()
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:

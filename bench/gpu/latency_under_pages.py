@@ -16,14 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import FAILURES, serving, write_json
+from servers import FAILURES, parsed, serving, write_json
 
 from upright.cli.bench.http_client import Answer, Target, ask_all
 from upright.cli.bench.http_loads import Load, Share, bodies, model_name
 from upright.cli.bench.tables import percentile
 
 ALONE_SECONDS = 3.0
-STREAM_TOKENS = 6000
 PAGE_TOKENS = 64
 
 
@@ -37,12 +36,12 @@ def gaps(answers: list[Answer], since: float, until: float) -> list[float]:
     return found
 
 
-async def measure(url: str, streams: int, pages: int, at_once: int) -> dict[str, object]:
+async def measure(url: str, streams: int, tokens: int, pages: int, at_once: int) -> dict[str, object]:
     model, target = await model_name(url), Target.of(url)
     made = bodies(Share(url, "", model, Load("pages", pages + 2, at_once, PAGE_TOKENS, "page"), 2))
     warm: list[Answer] = []
     await ask_all(target, made[:2], 2, True, warm.append)
-    text = Load("streams", streams, streams, STREAM_TOKENS)
+    text = Load("streams", streams, streams, tokens)
     texts: list[Answer] = []
     done: list[Answer] = []
     running = asyncio.create_task(ask_all(target, bodies(Share(url, "", model, text, 1)), streams, True, texts.append))
@@ -74,11 +73,11 @@ def main() -> None:
     parser.add_argument("--http", metavar="URL", help="a server that runs already")
     parser.add_argument("--kit", type=Path, help="measure vLLM from this kit too")
     parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=6000, help="of each stream; enough to outlast the pages")
     parser.add_argument("--pages", type=int, default=48)
     parser.add_argument("--at-once", type=int, default=8)
-    parser.add_argument("more", nargs="*", help="options of `upright serve`, after --")
-    options = parser.parse_args()
-    numbers = options.streams, options.pages, options.at_once
+    options = parsed(parser)
+    numbers = options.streams, options.tokens, options.pages, options.at_once
     found = {}
     with tempfile.TemporaryDirectory() as place:
         for name in ("upright", *(["vllm"] if options.kit else [])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -25,6 +26,15 @@ PIXELS = "2007040"  # of the largest image, for both
 # What may go wrong with one server, and is told while the rest is measured
 FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, ValueError, LookupError)
 START_LIMIT = 400.0  # seconds; vLLM with empty caches compiles for minutes
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command line; what comes after `--` is in `more`, for the server."""
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options = parser.parse_args(given[:end])
+    options.more = given[end + 1 :]
+    return options
 
 
 def environment(kit: Path | None = None) -> dict[str, str]:

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from servers import FAILURES, serving, write_json
+from servers import FAILURES, parsed, serving, write_json
 
 from upright.cli.bench.http_client import Connection, Target
 from upright.cli.bench.http_loads import model_name
@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kit", type=Path, help="vLLM, as rivals/vllm_gpu_kit.sh makes it")
-    parser.add_argument("more", nargs="*", help="options of `upright serve`, after --")
-    options = parser.parse_args()
+    options = parsed(parser)
     rows = []
     with tempfile.TemporaryDirectory() as place:
         kept = Path(place)
@@ -58,14 +57,14 @@ def main() -> None:
                         row["healthy_seconds"] = round(server.healthy, 2)
                         row["first_token_seconds"] = round(time.monotonic() - server.began, 2)
                         row["says"] = [
-                            line for line in log.read_text(errors="replace").splitlines() if "memory" in line
+                            line.strip() for line in log.read_text(errors="replace").splitlines() if "memory" in line
                         ]
                 except FAILURES as error:
                     row["error"] = f"{type(error).__name__}: {error}"
                 times = "healthy after {healthy_seconds} s, first token after {first_token_seconds} s"
                 print(name, row["caches"], row.get("error") or times.format(**row))
                 for line in row.get("says", ()) if name == "upright" else ():
-                    print("   ", line.strip())
+                    print("   ", line)
                 rows.append(row)
     write_json("start_up.json", rows)
 
