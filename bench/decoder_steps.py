@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Decode steps of whole decoders with random weights, each captured in a graph: which way serves how many rows best.
 
-Usage: decoder_steps.py [--models MinerU,7B] [--rows 1,8,64,256] [--context 600]
+Usage: decoder_steps.py [--models MinerU,7B] [--rows 1,8,64,256] [--context 600] [--measure]
 
-"few" is the way with products fused for few rows, "early" the same with kernels that start before their predecessor has
-ended, "rows" the way for any number of rows. A step is embedding, layers and head. GB/s counts the weights alone.
+"few" is the way with products fused for few rows, "rows" the one for any number; with "early", kernels start before
+their predecessor has ended. Products are those of cuBLAS unless --measure picks the faster ones first. A step is
+embedding, layers and head; GB/s counts the weights alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from upright.kernels.attention.batch import KVCache, decode_batch
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
 from upright.kernels.fused_linear import MOST_ROWS
-from upright.kernels.triton import fused_linear
+from upright.kernels.measure_linear import measure_linear
+from upright.kernels.triton import early
 from upright.models.decoder import Decoder
 from upright.models.model_config import DecoderConfig, RopeConfig
 
@@ -41,12 +43,15 @@ def main() -> int:
     parser.add_argument("--models", default="MinerU,7B")
     parser.add_argument("--rows", default="1,8,64,256")
     parser.add_argument("--context", type=int, default=600)
+    parser.add_argument("--measure", action="store_true")
     arguments = parser.parse_args()
     device = torch.device("cuda")
     results = []
-    print(f"{'model':8} {'rows':>5} {'way':8} {'µs a step':>10} {'GB/s':>7} {'error':>9}")
+    print(f"{'model':8} {'rows':>5} {'way':10} {'µs a step':>10} {'GB/s':>7} {'error':>9}")
     for name in arguments.models.split(","):
         decoder = make_decoder(name, device)
+        if arguments.measure:
+            decoder.linear = measure_linear(decoder.matrices())
         for rows in map(int, arguments.rows.split(",")):
             results += measure(name, decoder, rows, arguments.context)
         del decoder
@@ -99,22 +104,24 @@ def measure(name: str, decoder: Decoder, rows: int, context: int) -> list[dict[s
 
     expected: torch.Tensor | None = None
     results: list[dict[str, object]] = []
-    ways = {"rows": (0, False)} | ({"few": (rows, False), "early": (rows, True)} if rows <= MOST_ROWS else {})
-    for way, (most, early) in ways.items():
+    ways = {"rows": (0, False), "rows early": (0, True)}
+    if rows <= MOST_ROWS:
+        ways |= {"few": (rows, False), "few early": (rows, True)}
+    for way, (most, starts_early) in ways.items():
         result: dict[str, object] = {"model": name, "rows": rows, "way": way}
         try:
-            decoder.few_rows, fused_linear.EARLY = most, early
+            decoder.few_rows, early.enabled = most, starts_early
             answer = step().float()
             expected = answer if expected is None else expected
             error = float((answer - expected).norm() / expected.norm())
             taken = seconds(step)
             result |= {"seconds": taken, "error": error}
             print(
-                f"{name:8} {rows:5} {way:8} {taken * 1e6:10.1f} {weights / taken / 1e9:7.0f} {error:9.1e}", flush=True
+                f"{name:8} {rows:5} {way:10} {taken * 1e6:10.1f} {weights / taken / 1e9:7.0f} {error:9.1e}", flush=True
             )
         except Exception as failure:  # noqa: BLE001 - the other ways go on
             torch.cuda.synchronize()
-            print(f"{name:8} {rows:5} {way:8} FAIL {type(failure).__name__}: {str(failure)[:200]}", flush=True)
+            print(f"{name:8} {rows:5} {way:10} FAIL {type(failure).__name__}: {str(failure)[:200]}", flush=True)
             result["failure"] = traceback.format_exc()
         results.append(result)
     return results

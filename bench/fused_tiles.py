@@ -26,6 +26,7 @@ from unittest import mock
 import torch
 from kernel_timing import seconds
 
+from upright.kernels.triton import early as early_start
 from upright.kernels.triton import fused_linear
 from upright.kernels.triton.fused_linear import Tile, tile_of
 
@@ -148,7 +149,7 @@ def time_product(product: Product) -> list[dict[str, object]]:
 
     def time_tile(tile: Tile, early: bool) -> None:
         try:
-            fused_linear.EARLY = early
+            early_start.enabled = early
             run, turns = call(product, tile), cycle(weights)
             taken[tile, early] = seconds(lambda: run(next(turns)))
         except Exception as failure:  # noqa: BLE001 - the other tiles go on
@@ -159,7 +160,7 @@ def time_product(product: Product) -> list[dict[str, object]]:
         time_tile(tile, False)
     for tile, _ in sorted(taken, key=lambda key: taken[key])[:3]:
         time_tile(tile, True)
-    fused_linear.EARLY = False
+    early_start.enabled = False
     print(f"{product.model} {product.name} [{product.out}, {product.size}], {size / 1e6:.1f} MB")
     order = sorted(taken, key=lambda key: taken[key])
     for place, (tile, early) in enumerate(order):

@@ -16,6 +16,9 @@ from upright.kernels.kv_store import rotate_and_store
 from upright.kernels.normalise import add_rms_norm, rms_norm
 from upright.kernels.rotary import Rotation, rotate_, rotation_of_positions
 
+if importlib.util.find_spec("triton") is not None:
+    from upright.kernels.triton import early
+
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton"),
     pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing"),
@@ -69,6 +72,26 @@ def test_layers(capability, shape, rows):
             assert "ld.global.v4.b32" in launches[0].compile(capability).asm["ptx"]
 
 
+def test_small_operations_that_start_early_wait_for_their_predecessor(monkeypatch):
+    monkeypatch.setattr(early, "enabled", True)
+
+    def empty(*shape, dtype=torch.bfloat16):
+        return torch.empty(*shape, dtype=dtype)
+
+    turn = Rotation(empty(4, 1, 64), empty(4, 1, 64))
+    with recorded() as launches:
+        add_rms_norm(empty(4, 896), empty(4, 896), empty(896), 1e-6)
+        silu_gate(empty(4, 2000))
+        quick_gelu(empty(4, 2000), empty(2000))
+        rotate_and_store(empty(4, 18, 64), None, turn, empty(9, 16, 2, 2, 64), empty(4, dtype=torch.int64), 14)
+    check(launches, 90)
+    assert len(launches) == 4
+    for launch in launches:
+        code = launch.compile(90).asm["ptx"]
+        assert launch.options["launch_pdl"]
+        assert code.index("griddepcontrol.wait") < code.index("st.global")
+
+
 @every_chip
 def test_what_a_step_does_once(capability):
     def integers(*shape, dtype=torch.int32):
@@ -93,13 +116,11 @@ def test_the_vision_towers(capability):
 
 @every_chip
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-@pytest.mark.parametrize("early", [False, True], ids=["", "early"])
-def test_products_of_one_token(monkeypatch, capability, shape, early):
-    from upright.kernels.triton import fused_linear as kernels
-
-    if early and capability < 90:
+@pytest.mark.parametrize("starts_early", [False, True], ids=["", "early"])
+def test_products_of_one_token(monkeypatch, capability, shape, starts_early):
+    if starts_early and capability < 90:
         pytest.skip("kernels start early from sm90 on")
-    monkeypatch.setattr(kernels, "EARLY", early)
+    monkeypatch.setattr(early, "enabled", starts_early)
     hidden, mlp, heads, kv_heads, size = shape
     dtype = torch.bfloat16 if capability >= 80 else torch.float16
 
@@ -119,5 +140,5 @@ def test_products_of_one_token(monkeypatch, capability, shape, early):
         fused_linear.few_rows_linear(empty(1, hidden), empty(1000, hidden))
     check(launches, capability)
     for launch in launches:
-        assert launch.options.get("launch_pdl", False) == early
-        assert ("griddepcontrol.wait" in launch.compile(capability).asm["ptx"]) == early
+        assert launch.options.get("launch_pdl", False) == starts_early
+        assert ("griddepcontrol.wait" in launch.compile(capability).asm["ptx"]) == starts_early

@@ -5,8 +5,7 @@ megabyte of them. A program takes a few rows of the matrix and holds its part of
 at once; the weights leave the caches first, whose room belongs to what all programs read. Multiplication is plain
 arithmetic in float32, so this serves every card and overflows nowhere.
 
-Where the device can start a kernel before the one ahead of it has ended (`launch_pdl`, from sm90 on), the first weights
-are asked for before the wait for what that one computes.
+Where kernels start early, the first weights are on their way before what they are multiplied with has been computed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
-EARLY = False  # whether kernels start before their predecessor has ended; compute capability 9.0 is needed
+from upright.kernels.triton import early
 
 
 class Tile(NamedTuple):
@@ -63,8 +62,8 @@ def norm_pairs(
     _norm_pairs[(triton.cdiv(pairs, tile.rows),)](
         x, gain, weight, bias, result, cosine, sine, cache, slots, epsilon, factor,
         SIZE=size, HALF=half, PAIRS=pairs, ROTATED=rotated, QUERIES=queries, COUNT=count, TURN=turn is not None,
-        BIASED=bias is not None, ROWS=tile.rows, BLOCK=tile.block, EARLY=EARLY, num_warps=tile.warps,
-        **_launch(),
+        BIASED=bias is not None, ROWS=tile.rows, BLOCK=tile.block, EARLY=early.enabled, num_warps=tile.warps,
+        **early.options(),
     )  # fmt: skip
     return result if turn is None else result.view(1, queries, 2 * half)
 
@@ -80,13 +79,9 @@ def linear(
     _linear[(triton.cdiv(rows, tile.rows),)](
         x, weight, bias, result, overflow, factor,
         SIZE=size, OUT=rows, ADD=residual is not None, BIASED=bias is not None, CHECK=overflow is not None,
-        ROWS=tile.rows, BLOCK=tile.block, EARLY=EARLY, num_warps=tile.warps, **_launch(),
+        ROWS=tile.rows, BLOCK=tile.block, EARLY=early.enabled, num_warps=tile.warps, **early.options(),
     )  # fmt: skip
     return result
-
-
-def _launch() -> dict[str, bool]:
-    return {"launch_pdl": True} if EARLY else {}
 
 
 @triton.jit

@@ -6,6 +6,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from upright.kernels.triton import early
 
 _FEW_ROWS = 64  # up to here a row is spread over many threads, because nothing else fills the device
 
@@ -23,7 +26,7 @@ def add_rms_norm(
         residual, residual if delta is None else delta, weight, normed, overflow, epsilon, factor,
         residual.stride(0), 0 if delta is None else delta.stride(0),
         SIZE=size, BLOCK=block, ADD=delta is not None, SCALE=factor != 1.0, CHECK=overflow is not None,
-        num_warps=_warps(rows, block),
+        EARLY=early.enabled, num_warps=_warps(rows, block), **early.options(),
     )  # fmt: skip
     return normed
 
@@ -38,11 +41,15 @@ def _warps(rows: int, block: int) -> int:
 def _add_rms_norm(
     residual, delta, weight, normed, overflow, epsilon, factor, residual_stride, delta_stride,
     SIZE: tl.constexpr, BLOCK: tl.constexpr, ADD: tl.constexpr, SCALE: tl.constexpr, CHECK: tl.constexpr,
+    EARLY: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, BLOCK)
     inside = column < SIZE
     gain = tl.load(weight + column, mask=inside, other=0.0)
+    if EARLY:
+        gdc_wait()
+        gdc_launch_dependents()
     place = residual + row * residual_stride + column
     value = tl.load(place, mask=inside, other=0.0).to(tl.float32)
     if ADD:

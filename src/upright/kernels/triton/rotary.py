@@ -10,6 +10,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from upright.kernels.triton import early
 
 _BLOCK = 512  # pairs of a piece: 16 bytes a thread and half with 2 warps
 
@@ -51,7 +54,8 @@ def rotate(
     _rotate[(tokens, triton.cdiv(pairs, _BLOCK))](
         heads, bias, cosine, sine, cache, slots, heads.stride(0),
         HALF=size // 2, COUNT=count, ROTATED=rotated, QUERIES=queries,
-        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None, num_warps=2,
+        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None, EARLY=early.enabled,
+        num_warps=2, **early.options(),
     )  # fmt: skip
 
 
@@ -82,9 +86,12 @@ def _angles(
 def _rotate(
     heads, bias, cosine, sine, cache, slots, stride,
     HALF: tl.constexpr, COUNT: tl.constexpr, ROTATED: tl.constexpr, QUERIES: tl.constexpr,
-    BLOCK: tl.constexpr, BIASED: tl.constexpr, STORED: tl.constexpr,
+    BLOCK: tl.constexpr, BIASED: tl.constexpr, STORED: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     token = tl.program_id(0).to(tl.int64)
+    if EARLY:
+        gdc_wait()
+        gdc_launch_dependents()
     slot = tl.load(slots + token).to(tl.int64) if STORED else token  # asked for first, needed last
     pair = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     head, lane = pair // HALF, pair % HALF
