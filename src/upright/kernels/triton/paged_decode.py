@@ -17,6 +17,9 @@ from torch import Tensor
 
 _PROGRAMS_PER_PROCESSOR = 4
 _MOST_SPLITS = 32
+_STAGES = 2  # loads in flight
+_FEW_PAIRS = 48  # of sequences and key heads: with more, putting splits together costs more than a short split gains
+_LEAST_TILES = 4  # of a split, then
 _TOGETHER = 8192  # values that the last program reads at once
 _ELEMENTS = 8192  # of the widest intermediate without matrix instructions: group × tile × head size
 
@@ -74,12 +77,13 @@ def attend(
     group_padded = max(16 if matrix else 1, triton.next_power_of_2(group))
     tile, warps = _tile(group, padded, matrix)
     together = max(1, min(16, _TOGETHER // (group_padded * padded)))
+    least = _LEAST_TILES if count * kv_heads > _FEW_PAIRS else 1
     _decode[(count, kv_heads, work.splits)](
         query, layer, block_tables, contexts, rows, sequences, output, work.sums, work.tops, work.arrived,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0), work.splits,
         KV_HEADS=kv_heads, GROUP=group, GROUP_PADDED=group_padded,
         SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size, TILE=tile, TOGETHER=together,
-        LISTED=rows is not None, MATRIX=matrix, num_warps=warps, num_stages=2,
+        LISTED=rows is not None, MATRIX=matrix, LEAST=least, num_warps=warps, num_stages=_STAGES,
     )  # fmt: skip
 
 
@@ -101,7 +105,7 @@ def _decode(
     scale, query_stride, table_stride, splits,
     KV_HEADS: tl.constexpr, GROUP: tl.constexpr, GROUP_PADDED: tl.constexpr,
     SIZE: tl.constexpr, SIZE_PADDED: tl.constexpr, BLOCK_SIZE: tl.constexpr, TILE: tl.constexpr,
-    TOGETHER: tl.constexpr, LISTED: tl.constexpr, MATRIX: tl.constexpr,
+    TOGETHER: tl.constexpr, LISTED: tl.constexpr, MATRIX: tl.constexpr, LEAST: tl.constexpr,
 ):  # fmt: skip
     number = tl.program_id(0)
     kv_head = tl.program_id(1)
@@ -112,8 +116,8 @@ def _decode(
         row = tl.load(rows + number)
         sequence = tl.load(sequences + number)
     context = tl.load(contexts + sequence)
-    # Splits of equal whole tiles; only the first `used` of them have work
-    share = tl.cdiv(tl.cdiv(context, TILE), splits) * TILE
+    # Splits of equal whole tiles, of at least LEAST; only the first `used` of them have work
+    share = tl.maximum(tl.cdiv(tl.cdiv(context, TILE), splits), LEAST) * TILE
     used = tl.maximum(tl.cdiv(context, tl.maximum(share, 1)), 1)
     if split >= used:
         return
