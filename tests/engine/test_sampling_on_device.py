@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.triton_device import DEVICE, triton_only
+from tests.triton_device import DEVICE, DTYPES, triton_only
 from upright.engine.sampler import SampleRow, sample
 from upright.kernels import compiled
 from upright.kernels.sampler_state import LIST, first_counts, repeats_by_lag
@@ -20,6 +20,7 @@ from upright.messages import SamplingParams
 
 ROOM = 64  # tokens of the longest output
 SLOTS = 6
+DRAWS = 40  # that show every token which is kept
 
 
 @pytest.fixture(params=["torch", pytest.param("triton", marks=triton_only)])
@@ -87,15 +88,15 @@ class Sequences:
 def one(device: torch.device, settings: SamplingParams, output: list[int], logits: Tensor) -> tuple[int, int]:
     """The token of a single sequence, and the reference's."""
     state = SamplerState.allocate(1, max(ROOM, len(output) + 1), device)
-    drawn, expected = Sequences(state, [SlotFill(0, settings, 5, output)]).step(logits[None].to(device), [0])
+    drawn, expected = Sequences(state, [SlotFill(0, settings, 5, output)]).step(logits.clone()[None].to(device), [0])
     return drawn[0], expected[0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("seed", range(8))
-def test_sequences_draw_as_in_the_reference(seed: int, dtype: torch.dtype, device: torch.device) -> None:
+@pytest.mark.parametrize("seed", range(9))
+def test_sequences_draw_as_in_the_reference(seed: int, device: torch.device) -> None:
     """In any order and company, from any recovered output, with few tokens, so that all of them repeat themselves."""
     chance, noise = random.Random(seed), torch.Generator().manual_seed(seed)
+    dtype = DTYPES[seed % len(DTYPES)]
     vocabulary = chance.choice([3, 41, 50]) if seed % 2 else 1500
     state = SamplerState.allocate(SLOTS, ROOM, device)
     for _ in range(2):  # slots are used again
@@ -137,7 +138,7 @@ CUTS: list[dict[str, Any]] = [  # none of which falls just between two of equall
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=str)
-@pytest.mark.parametrize("spread", [0.0, 0.01, 3.0], ids=["flat", "nearly flat", "peaked"])
+@pytest.mark.parametrize("spread", [0.0, 0.02, 3.0], ids=["flat", "nearly flat", "peaked"])
 def test_cuts_of_a_large_vocabulary(cut: dict[str, Any], spread: float, device: torch.device) -> None:
     """With equal logits at the boundaries, and more tokens that matter than are copied apart; penalties among them."""
     noise = torch.Generator().manual_seed(0)
@@ -156,7 +157,7 @@ def test_cuts_of_a_large_vocabulary(cut: dict[str, Any], spread: float, device: 
 
 def test_what_is_kept_is_exact(device: torch.device) -> None:
     """Over many seeds exactly the tokens are drawn that the cuts leave, the lowest ids of equals."""
-    state = SamplerState.allocate(60, ROOM, device)
+    state = SamplerState.allocate(DRAWS, ROOM, device)
     values = torch.full((300,), -50.0)
     values[[7, 20, 100, 101, 250]] = torch.log(torch.tensor([0.2, 0.4, 0.1, 0.1, 0.2]))
     for cut, kept in [
@@ -169,8 +170,8 @@ def test_what_is_kept_is_exact(device: torch.device) -> None:
         ({"min_p": 0.4}, {20, 7, 250}),
         ({"top_k": 3, "top_p": 0.74}, {20, 7}),
     ]:
-        fills = [SlotFill(slot, params(seed=slot, temperature=1.0, **cut), 1) for slot in range(60)]
-        drawn, _ = Sequences(state, fills).step(values.expand(60, -1).clone().to(device), list(range(60)))
+        fills = [SlotFill(slot, params(seed=slot, temperature=1.0, **cut), 1) for slot in range(DRAWS)]
+        drawn, _ = Sequences(state, fills).step(values.expand(DRAWS, -1).clone().to(device), list(range(DRAWS)))
         assert set(drawn) == kept, cut
 
 
