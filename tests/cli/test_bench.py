@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
+import uvloop
 from typer.testing import CliRunner
 
 from upright.cli.bench.http_client import Answer, Target, ask_all
@@ -17,7 +19,7 @@ from upright.cli.bench.tables import engine_row, load_row, percentile
 from upright.cli.main import app
 from upright.engine.bench_cases import Peaks, Row
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Result = TypeVar("Result")
 
 TEXT = b'data: {"choices": [{"delta": {"content": "word"}}]}\n\n'
 ROLE = b'data: {"choices": [{"delta": {"role": "assistant", "content": ""}}]}\n\n'
@@ -69,10 +71,16 @@ async def served(answers: list[list[bytes]], count: int, stream: bool = True) ->
     return found, sent
 
 
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """On the loop that the command runs on."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
 def test_a_stream_is_timed_by_its_pieces() -> None:
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     pieces = [start, chunk(ROLE), chunk(TEXT), chunk(TEXT + TEXT), chunk(USAGE), chunk(DONE), b"0\r\n\r\n"]
-    found, sent = asyncio.run(served([pieces, pieces], 2))
+    found, sent = run(served([pieces, pieces], 2))
     for answer in found:
         assert (answer.error, answer.tokens) == ("", 7)
         assert answer.began < answer.first < answer.ended
@@ -83,7 +91,7 @@ def test_a_stream_is_timed_by_its_pieces() -> None:
 
 def test_failures_are_told_by_kind() -> None:
     start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-    found, _ = asyncio.run(
+    found, _ = run(
         served(
             [
                 [whole(b"{}", "429 Too Many Requests")],
@@ -101,7 +109,7 @@ def test_failures_are_told_by_kind() -> None:
 
 
 def test_a_whole_answer_needs_no_end_mark() -> None:
-    found, _ = asyncio.run(served([[whole(b'{"usage":{"completion_tokens":3}}')]], 1, stream=False))
+    found, _ = run(served([[whole(b'{"usage":{"completion_tokens":3}}')]], 1, stream=False))
     assert (found[0].error, found[0].tokens, found[0].first) == ("", 3, 0.0)
 
 

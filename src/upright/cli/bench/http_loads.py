@@ -23,6 +23,7 @@ from upright.engine.bench_cases import CROP, PAGE, Size, picture
 
 PICTURES = 64  # different ones in a load; those after repeat them
 CONNECTIONS_A_PROCESS = 64
+ENDED = "a process that sends requests has ended; its message is above"
 SIZES: dict[str, Size] = {"page": PAGE, "crop": CROP}
 WORDS = ("river", "stone", "mill", "barrel", "winter", "mountain", "teacher", "light", "water", "glass", "student")
 
@@ -110,14 +111,17 @@ def run_load(url: str, key: str, model: str, load: Load, seed: int) -> Outcome:
         for child in children:
             assert child.stdout is not None
             if child.stdout.readline() != b"ready\n":
-                raise ChildProcessError("a process that sends requests has ended; its message is above")
+                raise ChildProcessError(ENDED)
         for child in children:
             assert child.stdin is not None
             child.stdin.close()
         total = Outcome()
         for child in children:
             assert child.stdout is not None
-            total.add(msgspec.json.decode(child.stdout.read(), type=Outcome))
+            told = child.stdout.read()
+            if child.wait() != 0:
+                raise ChildProcessError(ENDED)
+            total.add(msgspec.json.decode(told, type=Outcome))
         return total
     finally:
         for child in children:
