@@ -32,7 +32,7 @@ from upright.engine.work import image_work
 from upright.kernels.activation import quick_gelu
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
-from upright.kernels.attention.measure import packed_clock
+from upright.kernels.attention.measure import PAGE, packed_clock
 from upright.kernels.linear import linear
 from upright.kernels.rotary import rotate_
 from upright.messages import Image as Picture
@@ -214,7 +214,8 @@ def main() -> None:
     most = attempt("peak TFLOP/s", lambda: peak(device, dtype, clock))
     capability = torch.cuda.get_device_capability(device) if cuda else None
     need = AttentionNeed(device.type, capability, dtype, 80, "packed")
-    choice = choose(need, options.attention, clock=packed_clock(VISION.heads, need, device) if cuda else None)
+    race = packed_clock(VISION.heads, need, device, {(PAGE,): VISION.depth})
+    choice = choose(need, options.attention, clock=race if need.modern else None)
     results["attention"] = {"name": choice.candidate.name, "ms": choice.times, "declined": choice.declined}
     print(
         f"{name}: attention {choice.candidate.name} {choice.times} {choice.declined}, a product {most} TFLOP/s",
