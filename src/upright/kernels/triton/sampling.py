@@ -22,6 +22,10 @@ from upright.kernels.sampler_state import LIST, MOST_ENDS, WORDS, Flag, SamplerS
 _PROGRAMS = 8 * 132  # that a large GPU runs at once
 _BLOCK = 1024
 _MOST_PARTS = 256
+_ANY = [
+    "slots",
+    "positions",
+]  # views of any alignment, for which nothing is to be compiled anew while the engine serves
 
 _WORDS = tl.constexpr(WORDS)
 _MOST_ENDS = tl.constexpr(MOST_ENDS)
@@ -98,7 +102,7 @@ def _output_length(positions, row, words, room):
 # ---- bans, penalties and cuts ----------------------------------------------------------------------------------------
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ANY)
 def _prepare(
     logits, stride, vocabulary, slots, positions, words, history, counts, repeats, adjusted, room,
     listed_values, listed_tokens, least_kept, last_kept, BLOCK: tl.constexpr, LIST: tl.constexpr,
@@ -324,7 +328,7 @@ def _equal(logits, dense, values, tokens, listed, wanted, last, BLOCK: tl.conste
 # ---- the draw --------------------------------------------------------------------------------------------------------
 
 
-@triton.jit
+@triton.jit(do_not_specialize=_ANY)
 def _draw(
     logits, stride, vocabulary, slots, positions, words, history, adjusted, room, least_kept, last_kept,
     best_values, best_tokens, BLOCK: tl.constexpr,
@@ -473,7 +477,7 @@ def _log2(x):
 # ---- the winner ------------------------------------------------------------------------------------------------------
 
 
-@triton.jit
+@triton.jit(do_not_specialize=[*_ANY, "tokens", "parts"])
 def _finish(
     slots, positions, words, history, counts, repeats, room, best_values, best_tokens, parts, drawn, tokens,
     PARTS: tl.constexpr, BLOCK: tl.constexpr,
