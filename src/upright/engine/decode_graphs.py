@@ -116,7 +116,7 @@ class DecodeGraphs:
         self._pool = self._pool or graph.pool()
         self.bytes += max(0, free - torch.cuda.mem_get_info(device)[0])
         found = self._captured[size] = Captured(graph, logits)
-        if self.bytes > self._budget:
+        if self._closed is None and self.bytes > self._budget:
             self._close(f"they take {gib(self.bytes)} of the {gib(self._budget)} that they may")
         return found
 

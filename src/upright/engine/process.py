@@ -159,7 +159,9 @@ def _import_all() -> None:
     from PIL import ImageOps  # noqa: F401
 
     import upright.engine.startup  # noqa: F401
+    from upright.kernels.compiled import import_compiler
 
+    import_compiler()
     Pillow.init()  # its decoders are modules of their own
 
 

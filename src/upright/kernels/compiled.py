@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 SERVED = {"cuda"}  # types of devices; tests add "cpu" to run the kernels in Triton's interpreter
@@ -21,3 +23,9 @@ def serves(tensor: Tensor) -> bool:
 @cache
 def _installed() -> bool:
     return importlib.util.find_spec("triton") is not None
+
+
+def import_compiler() -> None:
+    """Import triton where it will serve, which takes it a second; it takes no device memory. Anywhere else, nothing."""
+    if torch.version.cuda is not None and Path("/dev/nvidiactl").exists() and _installed():
+        importlib.import_module("triton")
