@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Decode steps of whole decoders with random weights, each captured in a graph: which way serves how many rows best.
 
-Usage: decoder_steps.py [--models MinerU,7B] [--rows 1,8,64,256] [--context 600] [--measure]
+Usage: decoder_steps.py [--models MinerU,7B] [--rows 1,2,4,8,64,256] [--context 600] [--measure]
 
 "few" is the way with products fused for few rows, "rows" the one for any number; with "early", kernels start before
 their predecessor has ended. Products are those of cuBLAS unless --measure picks the faster ones first. A step is
@@ -23,13 +23,13 @@ from kernel_timing import seconds
 from upright.kernels.attention.batch import KVCache, decode_batch
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
-from upright.kernels.fused_linear import MOST_ROWS
 from upright.kernels.measure_linear import measure_linear
 from upright.kernels.triton import early
 from upright.models.decoder import Decoder
 from upright.models.model_config import DecoderConfig, RopeConfig
 
 BLOCK = 16
+_FEW = 4  # rows that the way for few is tried with
 # hidden, intermediate, layers, query heads, key heads, head size, vocabulary, tied
 MODELS = {
     "MinerU": (896, 4864, 24, 14, 2, 64, 151936, True),
@@ -41,7 +41,7 @@ MODELS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", default="MinerU,7B")
-    parser.add_argument("--rows", default="1,8,64,256")
+    parser.add_argument("--rows", default="1,2,4,8,64,256")
     parser.add_argument("--context", type=int, default=600)
     parser.add_argument("--measure", action="store_true")
     arguments = parser.parse_args()
@@ -105,7 +105,7 @@ def measure(name: str, decoder: Decoder, rows: int, context: int) -> list[dict[s
     expected: torch.Tensor | None = None
     results: list[dict[str, object]] = []
     ways = {"rows": (0, False), "rows early": (0, True)}
-    if rows <= MOST_ROWS:
+    if rows <= _FEW:
         ways |= {"few": (rows, False), "few early": (rows, True)}
     for way, (most, starts_early) in ways.items():
         result: dict[str, object] = {"model": name, "rows": rows, "way": way}

@@ -117,9 +117,10 @@ def test_the_vision_towers(capability):
 @every_chip
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("starts_early", [False, True], ids=["", "early"])
-def test_products_of_one_token(monkeypatch, capability, shape, starts_early):
-    if starts_early and capability < 90:
-        pytest.skip("kernels start early from sm90 on")
+@pytest.mark.parametrize("tokens", [1, 2])
+def test_products_of_few_tokens(monkeypatch, capability, shape, starts_early, tokens):
+    if capability < 90 and (starts_early or tokens > 1):
+        pytest.skip("kernels start early from sm90 on; one token is enough for the others")
     monkeypatch.setattr(early, "enabled", starts_early)
     hidden, mlp, heads, kv_heads, size = shape
     dtype = torch.bfloat16 if capability >= 80 else torch.float16
@@ -129,15 +130,15 @@ def test_products_of_one_token(monkeypatch, capability, shape, starts_early):
 
     wide = torch.float32 if dtype == torch.float16 else dtype
     flag = empty(1, dtype=torch.int32) if dtype == torch.float16 else None
-    residual, out = empty(1, hidden, dtype=wide), (heads + 2 * kv_heads) * size
-    turn = Rotation(empty(1, 1, size, dtype=torch.float32), empty(1, 1, size, dtype=torch.float32))
-    cache, slots = empty(9, 16, 2, kv_heads, size), empty(1, dtype=torch.int64)
+    residual, out = empty(tokens, hidden, dtype=wide), (heads + 2 * kv_heads) * size
+    turn = Rotation(empty(tokens, 1, size, dtype=torch.float32), empty(tokens, 1, size, dtype=torch.float32))
+    cache, slots = empty(9, 16, 2, kv_heads, size), empty(tokens, dtype=torch.int64)
     with recorded() as launches:
         fused_linear.norm_qkv(residual, empty(hidden), empty(out, hidden), empty(out), 1e-6, turn, cache, slots, heads)
         fused_linear.norm_gate(residual, empty(hidden), empty(2 * mlp, hidden), None, 1e-6)
-        fused_linear.add_linear(residual, empty(1, heads * size), empty(hidden, heads * size), None, 1.0, flag)
-        fused_linear.add_linear(residual, empty(1, mlp), empty(hidden, mlp), None, 1.0, flag)
-        fused_linear.few_rows_linear(empty(1, hidden), empty(1000, hidden))
+        fused_linear.add_linear(residual, empty(tokens, heads * size), empty(hidden, heads * size), None, 1.0, flag)
+        fused_linear.add_linear(residual, empty(tokens, mlp), empty(hidden, mlp), None, 1.0, flag)
+        fused_linear.few_rows_linear(empty(tokens, hidden), empty(1000, hidden))
     check(launches, capability)
     for launch in launches:
         assert launch.options.get("launch_pdl", False) == starts_early

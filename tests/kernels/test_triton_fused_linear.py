@@ -40,11 +40,16 @@ def matrix(out: int, size: int, dtype: torch.dtype) -> torch.Tensor:
 
 @dtypes
 @biases
-@pytest.mark.parametrize(("out", "size"), [(21, 896), (5, 33), (7, 4864), (3, 2049)])
-@pytest.mark.parametrize("factor", [1.0, 256.0])
-def test_add_linear(dtype, biased, out, size, factor):
-    x, weight, bias = draw(1, size, dtype=dtype), matrix(out, size, dtype), draw(out, dtype=dtype) if biased else None
-    residual = draw(1, out, dtype=torch.float32 if dtype == torch.float16 else dtype)
+@pytest.mark.parametrize(
+    ("tokens", "out", "size", "factor"), [(1, 21, 896, 1.0), (3, 5, 33, 256.0), (1, 7, 4864, 256.0), (2, 3, 2049, 1.0)]
+)
+def test_add_linear(dtype, biased, tokens, out, size, factor):
+    x, weight, bias = (
+        draw(tokens, size, dtype=dtype),
+        matrix(out, size, dtype),
+        draw(out, dtype=dtype) if biased else None,
+    )
+    residual = draw(tokens, out, dtype=torch.float32 if dtype == torch.float16 else dtype)
     expected = residual.float() + x.float() @ weight.float().T * factor + (0 if bias is None else bias.float())
     flag = torch.zeros(1, dtype=torch.int32, device=DEVICE)
     fused_linear.add_linear(residual, x, weight, bias, factor, flag)
@@ -63,10 +68,11 @@ def test_a_value_that_is_not_finite_sets_the_flag(value):
 
 @dtypes
 @biases
-@pytest.mark.parametrize(("pairs", "size"), [(13, 896), (5, 33), (3, 2304), (1, 8)])
-@pytest.mark.parametrize("factor", [1.0, 2.0**-8])
-def test_norm_gate(dtype, biased, pairs, size, factor):
-    residual = draw(1, size, dtype=torch.float32 if dtype == torch.float16 else dtype) * 3
+@pytest.mark.parametrize(
+    ("tokens", "pairs", "size", "factor"), [(1, 13, 896, 1.0), (2, 5, 33, 2.0**-8), (1, 3, 2304, 1.0), (3, 1, 8, 1.0)]
+)
+def test_norm_gate(dtype, biased, tokens, pairs, size, factor):
+    residual = draw(tokens, size, dtype=torch.float32 if dtype == torch.float16 else dtype) * 3
     gain, weight = draw(size, dtype=dtype), matrix(2 * pairs, size, dtype)
     bias = draw(2 * pairs, dtype=dtype) if biased else None
     normed = rms_norm_reference(residual.float(), gain.float(), 1e-6)
@@ -79,23 +85,24 @@ def test_norm_gate(dtype, biased, pairs, size, factor):
 @dtypes
 @biases
 @pytest.mark.parametrize(
-    ("heads", "kv_heads", "head", "size"), [(2, 1, 64, 896), (1, 1, 80, 100), (4, 4, 6, 33), (1, 1, 2, 8)]
+    ("tokens", "heads", "kv_heads", "head", "size"),
+    [(1, 2, 1, 64, 896), (2, 1, 1, 80, 100), (3, 4, 4, 6, 33), (1, 1, 1, 2, 8)],
 )
-def test_norm_qkv(dtype, biased, heads, kv_heads, head, size):
+def test_norm_qkv(dtype, biased, tokens, heads, kv_heads, head, size):
     count = heads + 2 * kv_heads
-    residual = draw(1, size, dtype=torch.float32 if dtype == torch.float16 else dtype)
+    residual = draw(tokens, size, dtype=torch.float32 if dtype == torch.float16 else dtype)
     gain, weight = draw(size, dtype=dtype), matrix(count * head, size, dtype)
     bias = draw(count * head, dtype=dtype) if biased else None
-    angles, slots = draw(1, head // 2) * 10, torch.tensor([4], device=DEVICE)
+    angles, slots = draw(tokens, head // 2) * 10, torch.tensor([4, 0, 5], device=DEVICE)[:tokens]
     cache = torch.full((2, 3, 2, kv_heads, head), -1.0, dtype=dtype, device=DEVICE)
     expected_cache = cache.float()
     normed = rms_norm_reference(residual.float(), gain.float(), 1e-6)
-    qkv = (normed @ weight.float().T).view(1, count, head)
+    qkv = (normed @ weight.float().T).view(tokens, count, head)
     expected = rotate_and_store_reference(qkv, bias, angles, expected_cache, slots, heads)
     turn = rotation_of_angles(angles, torch.float32)
     query = fused_linear.norm_qkv(residual, gain, weight, bias, 1e-6, turn, cache, slots, heads)
     assert query.dtype == dtype
     close(query, expected, dtype)
     close(cache, expected_cache, dtype)
-    untouched = torch.arange(6, device=DEVICE) != 4
+    untouched = ~torch.isin(torch.arange(6, device=DEVICE), slots)
     assert cache.view(6, -1)[untouched].eq(-1).all()

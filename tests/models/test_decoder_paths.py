@@ -56,7 +56,7 @@ def biased() -> DecoderConfig:
 class TestTriton:
     pytestmark = triton_only
 
-    @pytest.mark.parametrize("new", [[1], [1, 1, 1], NEW], ids=str)
+    @pytest.mark.parametrize("new", [[1], [1, 1], NEW], ids=str)
     @pytest.mark.parametrize("config", [CONFIG, biased()], ids=["three axes", "biases"])
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
     @torch.inference_mode()

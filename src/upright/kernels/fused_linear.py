@@ -15,7 +15,7 @@ from upright.kernels.kv_store import rotate_and_store
 from upright.kernels.normalise import rms_norm
 from upright.kernels.rotary import Rotation
 
-MOST_ROWS = 1  # tokens that a step may have for these to be the better way
+MOST_ROWS = 2  # tokens that a step may have for these to be the better way
 
 
 def norm_qkv(
