@@ -71,7 +71,8 @@ def test_an_engine_that_cannot_start_is_told(tiny_checkpoint: Callable[[str], Pa
 def test_work_is_counted_as_the_engine_counts_it(tiny_checkpoint: Callable[[str], Path]) -> None:
     config = read_model_config(tiny_checkpoint("qwen2"))
     request = Request(id="a", prompt=[1] * 40, params=SamplingParams(seed=0, max_tokens=1))
-    step = Step((Chunk(Sequence(request, 16), 0, 40, True),), ())
+    sequence = Sequence(request, 16)
+    step = Step((Chunk(sequence, 0, 40, True),), (), drawing=[sequence])
     work = CaseWork(config, "float32")
     assert work.flop(40, 1, None) == pytest.approx(StepWork(config).of(step), rel=0.01)
     assert work.decode_bytes(0) == pytest.approx(weight_bytes(config, "float32"), rel=0.01), "tied: the head is all"

@@ -148,6 +148,7 @@ def test_what_was_measured_is_kept(tmp_path: Path) -> None:
     again = KeptFootprints(file, "a")
     assert again.recall(70 * GIB) == again.recall(70 * GIB - JITTER_BYTES) == FOUND
     assert again.recall(70 * GIB - JITTER_BYTES - 1) is None, "somebody else is here now"
+    assert not again.enough(70 * GIB - JITTER_BYTES - 1) and KeptFootprints(file, "b").enough(0)
     assert KeptFootprints(file, "b").recall(70 * GIB) is None
     again.forget()
     assert again.recall(70 * GIB) is None
@@ -171,8 +172,9 @@ def test_a_file_that_is_broken_or_in_the_way_is_done_without(tmp_path: Path, cap
     KeptFootprints(file, "a").keep(FOUND)
     assert "cannot keep what was measured" in caplog.text
     nowhere = KeptFootprints(None, "a")
-    nowhere.keep(FOUND)
     assert nowhere.recall(2**60) is None
+    nowhere.keep(FOUND)
+    nowhere.forget()
 
 
 def test_a_fingerprint_names_what_matters() -> None:

@@ -115,19 +115,25 @@ class KeptFootprints:
     def __init__(self, file: Path | None, key: str) -> None:
         self._file = file
         self._key = key
+        self._known = self._read().get(key)
 
     def recall(self, free: int) -> Footprint | None:
         """What was measured, if at least as much is free as then; with less, something is different and unknown."""
-        known = self._read().get(self._key)
-        return known if known is not None and free >= known.free - JITTER_BYTES else None
+        return self._known if self.enough(free) else None
+
+    def enough(self, free: int) -> bool:
+        """Whether as much is free as when it was measured; true where nothing is known."""
+        return self._known is None or free >= self._known.free - JITTER_BYTES
 
     def keep(self, footprint: Footprint) -> None:
+        self._known = footprint
         entries = self._read()
         entries.pop(self._key, None)
         entries[self._key] = footprint
         self._write(dict(list(entries.items())[-KEPT_ENTRIES:]))
 
     def forget(self) -> None:
+        self._known = None
         entries = self._read()
         if entries.pop(self._key, None) is not None:
             self._write(entries)

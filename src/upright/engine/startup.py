@@ -24,12 +24,14 @@ from upright.kernels.native.decoder import MAX_ROWS
 from upright.messages import AttentionChoice, EngineOptions, Loading, MemoryPart, Ready
 from upright.models.loading import load_model
 from upright.models.model import Model
-from upright.models.model_config import read_model_config
+from upright.models.model_config import ModelConfig, read_model_config
 from upright.plan.hardware import cpu_name
 from upright.plan.memory import encoder_cache_tokens, gib
 
 if TYPE_CHECKING:
     from upright.engine.faults import Faults
+
+RELEASE_SECONDS = 2.0  # until memory that is not free by then is taken to be somebody's
 
 
 def start_engine(
@@ -47,10 +49,11 @@ def start_engine(
         device = _open_device(options)
         dtype = getattr(torch, options.dtype)
         memory = CudaMemory(device, dtype) if device.type == "cuda" else None
-        free = memory.free() if memory is not None else 0
     if options.threads:
         torch.set_num_threads(options.threads)
     config = read_model_config(Path(options.model_path))
+    kept = _kept_footprints(config, options, memory)
+    free = _free_before(memory, kept) if memory is not None else 0
     with memory_for("the weights", "free memory for them, or use a smaller model"):
         model = load_model(
             Path(options.model_path),
@@ -68,7 +71,6 @@ def start_engine(
     if faults is not None:
         faults.in_load()
     tell(Loading("memory", 0, 0))
-    kept = _kept_footprints(model, options, memory)
     image_tokens = encoder_cache_tokens(model.config, options.max_num_batched_tokens, options.max_pixels)
     features = image_tokens * model.config.decoder.hidden_size * dtype.itemsize
     card = None
@@ -120,10 +122,18 @@ def _open_device(options: EngineOptions) -> torch.device:
     return device
 
 
-def _kept_footprints(model: Model, options: EngineOptions, memory: CudaMemory | None) -> KeptFootprints:
+def _kept_footprints(config: ModelConfig, options: EngineOptions, memory: CudaMemory | None) -> KeptFootprints:
     if memory is None or options.measured is None:
         return KeptFootprints(None, "")
-    return KeptFootprints(Path(options.measured), fingerprint(options, repr(model.config), *memory.facts()))
+    return KeptFootprints(Path(options.measured), fingerprint(options, repr(config), *memory.facts()))
+
+
+def _free_before(memory: CudaMemory, kept: KeptFootprints) -> int:
+    """Bytes that are free before the model is loaded. What an engine held that has just died may take a moment."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while not kept.enough(free := memory.free()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return free
 
 
 def _footprint(model: Model, options: EngineOptions, memory: CudaMemory, free: int, kept: KeptFootprints) -> Footprint:
