@@ -1,0 +1,63 @@
+"""On a real GPU: the parts that the banner shows are what the device holds, and are kept for the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from upright.engine.footprint import Footprint
+from upright.engine.start_error import StartError
+from upright.engine.startup import start_engine
+from upright.messages import EngineOptions, Loading
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+SHARE = 0.3
+SLACK = 2**30  # of the allocator's, beyond what the largest steps had
+
+
+def options(model: Path, measured: Path, **more: object) -> EngineOptions:
+    given = EngineOptions(
+        model_path=str(model), device="cuda", dtype="float16", load_format="dummy", max_model_len=2048, max_num_seqs=64,
+        max_num_batched_tokens=2048, kv_cache_bytes=None, block_size=16, max_pixels=28 * 28 * 512, seed=0, overlap=True,
+        graphs=True, gpu_memory_utilization=SHARE, measured=str(measured),
+    )  # fmt: skip
+    return msgspec.structs.replace(given, **more)
+
+
+def quiet(progress: Loading) -> None:
+    pass
+
+
+def test_the_parts_are_what_the_device_holds(tiny_checkpoint: Callable[[str], Path], tmp_path: Path) -> None:
+    file = tmp_path / "memory.json"
+    core, ready = start_engine(options(tiny_checkpoint("qwen2_vl"), file), quiet)
+    while core.runner.idle():
+        pass
+    torch.cuda.synchronize()
+    free, total = torch.cuda.mem_get_info()
+    parts = {part.name: part.bytes for part in ready.memory}
+    assert sum(parts.values()) == total
+    before = total - parts.get("driver and other programs", 0)
+    assert before - free <= SHARE * total + SLACK
+    assert parts["KV cache"] == core.runner.cache.data.nbytes
+    assert ready.blocks == core.runner.cache.blocks - 1, "one belongs to nobody"
+    (kept,) = msgspec.json.decode(file.read_bytes(), type=dict[str, Footprint]).values()
+    assert parts["weights"] <= kept.consumed < total and kept.transient > 0 and kept.graphs >= 0
+    core.close()
+
+
+def test_a_share_that_is_too_small_is_told_with_its_parts(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path
+) -> None:
+    tight = options(tiny_checkpoint("qwen2_vl"), tmp_path / "memory.json", gpu_memory_utilization=0.001)
+    with pytest.raises(StartError, match="weights") as caught:
+        start_engine(tight, quiet)
+    assert caught.value.memory and "--gpu-memory-utilization" in caught.value.advice + str(caught.value)
