@@ -69,10 +69,13 @@ class DecodeGraphs:
         return next(size for size in self.sizes if size >= rows)
 
     def capture_next(self) -> bool:
-        """Capture one more size, smallest first; False when there is nothing left to capture."""
+        """Capture one more size; False when there is nothing left to capture.
+
+        The largest comes first: every other then finds the memory that it needs in the pool. Small ones follow.
+        """
         if self._closed is not None:
             return False
-        size = next((size for size in self.sizes if size not in self._captured), None)
+        size = next((size for size in (self.sizes[-1], *self.sizes) if size not in self._captured), None)
         return size is not None and self._capture(size) is not None
 
     def bytes_of_all(self) -> int:

@@ -67,15 +67,15 @@ class DeviceRunner(Runner):
         with self._on_stream():
             self.images.drop(evicted)
             self.images.encode(step.encodings)
-            chunks = step.chunks
-            self._slots.enter([chunk.sequence for chunk in chunks], self.prompts)
-            if chunks and self._device_lengths and all(map(_is_decode, chunks)):
-                return self._launch_decode(chunks)
-            logits = self._logits(chunks)
+            self._slots.enter(step.grown, self.prompts)
+            if step.decodes and self._device_lengths:
+                return self._launch_decode(step)
+            self._slots.new_blocks(step.grown, 0)
+            logits = self._logits(step.chunks)
             if logits is None:
                 return Launched(NOTHING_DRAWN, [], self._mark())
-            sampling = [chunk for chunk in chunks if chunk.samples]
-            slots = [chunk.sequence.slot for chunk in sampling]
+            sampling = [chunk for chunk in step.chunks if chunk.samples]
+            slots = [sequence.slot for sequence in step.drawing]
             ends = [chunk.start + chunk.length - 1 for chunk in sampling]
             where = sent(torch.tensor([slots, ends], dtype=torch.int32), self.model.device)
             tokens = torch.empty(len(slots), dtype=torch.int64, device=self.model.device)
@@ -91,13 +91,13 @@ class DeviceRunner(Runner):
         """Capture one more graph."""
         return self._graphs is not None and self._graphs.capture_next()
 
-    def _launch_decode(self, chunks: tuple[Chunk, ...]) -> Launched:
+    def _launch_decode(self, step: Step) -> Launched:
+        chunks = step.chunks
         count = len(chunks)
         found = self._graphs.graph_for(count) if self._graphs is not None else None
         rows, graph = found if found is not None else (count, None)
-        sequences = [chunk.sequence for chunk in chunks]
-        slots = [sequence.slot for sequence in sequences]
-        updates = self._slots.new_blocks(sequences, rows)
+        slots = [sequence.slot for sequence in step.drawing]
+        updates = self._slots.new_blocks(step.grown, rows)
         self._decode.stage(rows, slots, [chunk.start for chunk in chunks], updates)
         if graph is None:
             logits = self._decode.run(rows)
@@ -129,12 +129,6 @@ class DeviceRunner(Runner):
 
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-
-def _is_decode(chunk: Chunk) -> bool:
-    """One token that its slot holds, which is no placeholder of an image."""
-    request = chunk.sequence.request
-    return chunk.length == 1 and chunk.samples and not (request.images and chunk.start < len(request.prompt))
 
 
 def make_runner(model: Model, cache: KVCache, options: EngineOptions, graph_bytes: int) -> Runner:

@@ -34,7 +34,7 @@ class DeviceSlots:
         self._not_served: set[int] = set()  # slots whose draws the device's sampler cannot make
 
     def enter(self, sequences: Rows[Sequence], prompts: Prompts) -> None:
-        """Fill the rows of sequences that have come into their slots since the last step."""
+        """Fill the rows of those of `sequences` that have come into their slots since the last step."""
         stays = self._stays
         new = [sequence for sequence in sequences if stays[sequence.slot] is not sequence.blocks]
         if not new:
@@ -72,7 +72,7 @@ class DeviceSlots:
             if len(blocks) != uploaded[slot]:
                 updates += [(slot, place, blocks[place]) for place in range(uploaded[slot], len(blocks))]
                 uploaded[slot] = len(blocks)
-        if len(updates) <= room:
+        if len(updates) <= room:  # NOTE: also without any
             return updates
         columns = torch.tensor(updates, dtype=torch.int64).t().contiguous()
         slots, places, numbers = sent(columns, self.tables.device)

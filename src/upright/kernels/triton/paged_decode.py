@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import triton
@@ -17,9 +18,7 @@ from torch import Tensor
 
 _PROGRAMS_PER_PROCESSOR = 4
 _MOST_SPLITS = 32
-_STAGES = 2  # loads in flight
-_FEW_PAIRS = 48  # of sequences and key heads: with more, putting splits together costs more than a short split gains
-_LEAST_TILES = 4  # of a split, then
+_MANY_PAIRS = 100  # programs that keep a device busy without being split
 _TOGETHER = 8192  # values that the last program reads at once
 _ELEMENTS = 8192  # of the widest intermediate without matrix instructions: group × tile × head size
 
@@ -75,23 +74,36 @@ def attend(
     group = heads // kv_heads
     padded = triton.next_power_of_2(size)
     group_padded = max(16 if matrix else 1, triton.next_power_of_2(group))
-    tile, warps = _tile(group, padded, matrix)
+    cut = _cut(count * kv_heads, group, padded, matrix)
     together = max(1, min(16, _TOGETHER // (group_padded * padded)))
-    least = _LEAST_TILES if count * kv_heads > _FEW_PAIRS else 1
     _decode[(count, kv_heads, work.splits)](
         query, layer, block_tables, contexts, rows, sequences, output, work.sums, work.tops, work.arrived,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0), work.splits,
         KV_HEADS=kv_heads, GROUP=group, GROUP_PADDED=group_padded,
-        SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size, TILE=tile, TOGETHER=together,
-        LISTED=rows is not None, MATRIX=matrix, LEAST=least, num_warps=warps, num_stages=_STAGES,
+        SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size, TILE=cut.tile, TOGETHER=together,
+        LISTED=rows is not None, MATRIX=matrix, LEAST=cut.least, num_warps=cut.warps, num_stages=cut.stages,
     )  # fmt: skip
 
 
-def _tile(group: int, padded: int, matrix: bool) -> tuple[int, int]:
-    """Tokens that a program reads at once, and its warps."""
-    if matrix:
-        return (64 if padded <= 128 else 32), 4
-    return max(4, min(64, _ELEMENTS // padded // triton.next_power_of_2(group))), 4
+class Cut(NamedTuple):
+    """How a context is cut: tokens that are read at once, the fewest such tiles of a split, warps, loads in flight."""
+
+    tile: int
+    least: int
+    warps: int
+    stages: int
+
+
+def _cut(pairs: int, group: int, padded: int, matrix: bool) -> Cut:
+    """For `pairs` of a sequence and a key head. Measured on an H100: where programs are few, each reads much at once;
+    where they fill the device, many small ones keep more loads in flight. Putting splits together costs 4 to 8 µs, so
+    short contexts are not split.
+    """
+    if not matrix:
+        return Cut(max(4, min(64, _ELEMENTS // padded // triton.next_power_of_2(group))), 1, 4, 2)
+    if padded > 128:
+        return Cut(32, 4, 4, 2)
+    return Cut(128, 2, 4, 2) if pairs < _MANY_PAIRS else Cut(16, 4, 1, 3)
 
 
 @lru_cache
