@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from upright.kernels.transfer import sent
 from upright.messages import GREEDY_BELOW, SamplingParams
 
 MOST_ENDS = 8  # end tokens of one sequence that are masked before its fewest tokens
@@ -121,8 +122,8 @@ class SamplerState:
         for row, fill in zip(rows, fills, strict=True):
             row[0] = fill.slot
             _write_words(row[1:], fill)
-        sent = _to_device(rows, self.words.device)
-        self.words.index_copy_(0, sent[:, 0].long(), sent[:, 1:])
+        there = sent(torch.from_numpy(rows), self.words.device)
+        self.words.index_copy_(0, there[:, 0].long(), there[:, 1:])
         recovered = [fill for fill in fills if fill.output]
         if recovered:
             self._fill_history(recovered)
@@ -141,7 +142,9 @@ class SamplerState:
             known[3] = first_counts(output)
             known[4] = repeats_by_lag(output, fill.params.no_repeat_ngram_size)
             columns.append(known)
-        slots, places, tokens, counts, repeats = _to_device(np.concatenate(columns, axis=1), self.words.device)
+        slots, places, tokens, counts, repeats = sent(
+            torch.from_numpy(np.concatenate(columns, axis=1)), self.words.device
+        )
         where = (slots.long(), places.long())
         self.history.index_put_(where, tokens)
         self.counts.index_put_(where, counts)
@@ -215,8 +218,3 @@ def _write_words(words: NDArray[np.int32], fill: SlotFill) -> None:
         params.presence_penalty,
         params.frequency_penalty,
     )
-
-
-def _to_device(values: NDArray[np.int32], device: torch.device) -> Tensor:
-    host = torch.from_numpy(values)
-    return host.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else host

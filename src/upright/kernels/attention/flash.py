@@ -11,8 +11,9 @@ from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
-from upright.kernels.attention.mixed import Mixed, attend_mixed, to_device
+from upright.kernels.attention.mixed import Mixed, attend_mixed
 from upright.kernels.attention.tiles import has_triton
+from upright.kernels.transfer import sent
 
 _HALF_WIDTH = (torch.float16, torch.bfloat16)
 
@@ -84,7 +85,7 @@ def _make_plan(batch: PagedBatch, block_size: int) -> _Plan:
     new = [batch.query_lengths[sequence] for sequence in mixed.prefills]
     contexts = [batch.context_lengths[sequence] for sequence in mixed.prefills]
     told = [[0, *accumulate(new)], [0, *accumulate(contexts)], [*mixed.prefills, 0], [*contexts, 0]]
-    there = to_device(torch.tensor(told, dtype=torch.int32), batch.slot_mapping.device)
+    there = sent(torch.tensor(told, dtype=torch.int32), batch.slot_mapping.device)
     slots = _slots(batch.block_tables, there[2, :-1], there[3, :-1], there[1], sum(contexts), block_size)
     return _Plan(mixed, _Prefill(slots, there[0], there[1], max(new, default=0), max(contexts, default=0)))
 

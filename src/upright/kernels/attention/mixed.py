@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
+from upright.kernels.transfer import sent
 
 if TYPE_CHECKING:
     from upright.kernels.triton.paged_decode import Workspace
@@ -43,14 +44,13 @@ class Mixed:
                 prefills.append(sequence)
                 spans.append((row, row + new))
             row += new
-        told = torch.tensor([rows, decodes], dtype=torch.int32)
-        told = to_device(told, device)
+        told = sent(torch.tensor([rows, decodes], dtype=torch.int32), device)
         together = all(before[1] == after[0] for before, after in pairwise(spans))
         where: slice | Tensor
         if together:
             where = slice(spans[0][0], spans[-1][1]) if spans else slice(0, 0)
         else:
-            where = to_device(torch.cat([torch.arange(*span) for span in spans]), device)
+            where = sent(torch.cat([torch.arange(*span) for span in spans]), device)
         return cls(tuple(decodes), tuple(prefills), told[0], told[1], where)
 
 
@@ -80,8 +80,3 @@ def decode_rows(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, m
         query, layer, batch.block_tables, batch.contexts, scale, batch.plan("mixed decodes", make), output,
         mixed.decode_rows, mixed.decode_sequences,
     )  # fmt: skip
-
-
-def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """On the device, without waiting for it."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

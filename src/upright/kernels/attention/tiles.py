@@ -10,7 +10,8 @@ from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
-from upright.kernels.attention.mixed import Mixed, decode_rows, to_device
+from upright.kernels.attention.mixed import Mixed, decode_rows
+from upright.kernels.transfer import sent
 
 
 @lru_cache
@@ -58,7 +59,7 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
 
     def make_tiles(batch: PagedBatch) -> Tensor:
         host = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, mixed.prefills)
-        return to_device(host, query.device)
+        return sent(host, query.device)
 
     mixed = batch.plan("mixed", Mixed.of)
     tiles = batch.plan("triton tiles", make_tiles)
