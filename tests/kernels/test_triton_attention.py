@@ -97,6 +97,8 @@ def test_splits_fill_the_device():
 def random_steps(count: int) -> list[list[tuple[int, int]]]:
     rng = random.Random(0)
     steps = [[(1, 30), (20, 20), (1, 7), (5, 70), (150, 200), (1, 4)], [(33, 33)], [(2, 2), (2, 130)]]
+    if not INTERPRETED:  # prompts that are long and computed whole, among others
+        steps += [[(1, 30), (1100, 1100), (1200, 1300), (40, 40), (1500, 1500)], [(1024, 1024)]]
     for _ in range(count):
         contexts = [rng.randint(1, 300) for _ in range(rng.randint(1, 6))]
         steps.append([(rng.choice([1, rng.randint(1, context)]), context) for context in contexts])
@@ -105,7 +107,7 @@ def random_steps(count: int) -> list[list[tuple[int, int]]]:
 
 @pytest.mark.parametrize("step", random_steps(0 if INTERPRETED else 8), ids=str)
 @pytest.mark.parametrize("heads", [(14, 2, 64), (3, 1, 80), (8, 2, 128)], ids=str)
-@pytest.mark.parametrize("candidate", [TRITON, FLASH, PORTABLE, SDPA], ids=lambda c: c.name)
+@pytest.mark.parametrize("candidate", [TRITON, FLASH, CUDNN, PORTABLE, SDPA], ids=lambda c: c.name)
 def test_prefill_and_mixed(candidate, heads, step):
     if INTERPRETED and (candidate is not TRITON or heads[0] > 8):
         pytest.skip("only our own kernels are interpreted, and slowly")

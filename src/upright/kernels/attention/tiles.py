@@ -55,21 +55,25 @@ def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix
 def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
     if batch.decode_only:
         return decode(query, layer, batch, scale)
+    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    prefill_rest(query, layer, batch, scale, batch.plan("mixed", Mixed.of), output)
+    return output
+
+
+def prefill_rest(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, mixed: Mixed, output: Tensor) -> None:
+    """Write what the sequences that `mixed` knows attend to into their rows of `output`."""
     from upright.kernels.triton import paged_prefill
 
     def make_tiles(batch: PagedBatch) -> Tensor:
         host = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, mixed.prefills)
         return sent(host, query.device)
 
-    mixed = batch.plan("mixed", Mixed.of)
     tiles = batch.plan("triton tiles", make_tiles)
-    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
     if mixed.decodes:
         decode_rows(query, layer, batch, scale, mixed, output)
     paged_prefill.attend(
         query, layer, batch.block_tables, batch.contexts, batch.query_starts, tiles, scale, output
     )  # fmt: skip
-    return output
 
 
 def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:

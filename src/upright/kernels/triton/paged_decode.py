@@ -72,7 +72,7 @@ def attend(
     if count == 0:
         return
     group = heads // kv_heads
-    padded = triton.next_power_of_2(size)
+    padded = max(16 if matrix else 1, triton.next_power_of_2(size))  # a matrix instruction multiplies 16 at least
     group_padded = max(16 if matrix else 1, triton.next_power_of_2(group))
     cut = _cut(count * kv_heads, group, padded, matrix)
     together = max(1, min(16, _TOGETHER // (group_padded * padded)))
