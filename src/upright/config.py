@@ -72,7 +72,7 @@ class ServeConfig(BaseModel):
     attention: str | None = Field(None, description="Force one attention candidate by name, such as reference.")
     cuda_graphs: bool | None = Field(None, description="Replay decode steps as CUDA graphs; on where there is a GPU.")
     overlap: bool | None = Field(None, description="Prepare a step while the one before it runs; on for a GPU.")
-    portable: bool = Field(False, description="Use only PyTorch's own operations, as on GPUs older than Ampere.")
+    portable: bool = Field(False, description="Use only kernels that GPUs before sm80 have too, such as V100 and 2080 Ti.")
 
     max_model_len: int | None = Field(None, ge=1, description="Tokens of prompt and answer together, at most.")
     max_num_seqs: int | None = Field(None, ge=1, description="Sequences that run at the same time, at most.")

@@ -245,7 +245,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     native: bool = True  # let compiled C kernels serve small steps on a CPU
     overlap: bool = False  # schedule and launch a step while the device still runs the one before
     graphs: bool = False  # replay decode steps as CUDA graphs
-    portable: bool = False  # plain torch only: no kernels that are compiled for the device at start-up
+    portable: bool = False  # no kernels but those that cards before sm80 have too
     gpu_memory_utilization: float = 0.9  # of a GPU's memory, the share that the engine may take; see kv_cache_bytes
     measured: str | None = None  # JSON file that keeps what memory measurements found; None: nothing is kept
     threads: int = 0  # CPU threads; 0: all cores of the machine
