@@ -216,9 +216,10 @@ def main() -> None:
     need = AttentionNeed(device.type, capability, dtype, 80, "packed")
     race = packed_clock(VISION.heads, need, device, {(PAGE,): VISION.depth})
     choice = choose(need, options.attention, clock=race if need.modern else None)
-    results["attention"] = {"name": choice.candidate.name, "ms": choice.times, "declined": choice.declined}
+    times = choice.race.times if choice.race is not None else {}
+    results["attention"] = {"name": choice.candidate.name, "ms": times, "declined": choice.declined}
     print(
-        f"{name}: attention {choice.candidate.name} {choice.times} {choice.declined}, a product {most} TFLOP/s",
+        f"{name}: attention {choice.candidate.name} {times} {choice.declined}, a product {most} TFLOP/s",
         flush=True,
     )
     tower = VisionTower(replace(VISION, depth=options.layers), dtype, device, choice.candidate)

@@ -1,22 +1,19 @@
-"""What an engine takes of a GPU: measured on a stand-in for one, and kept between starts."""
+"""What an engine takes of a GPU: measured on a stand-in for one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from tests.dummy_models import dummy_model
-from upright.engine.footprint import JITTER_BYTES, KEPT_ENTRIES, Footprint, KeptFootprints, extrapolated, fingerprint
+from upright.engine.footprint import Footprint, extrapolated
 from upright.engine.footprint import measure as measured
 from upright.engine.warm_up import _largest_pass, run_largest_steps, trial_cache
 from upright.messages import EngineOptions
 
 GIB = 2**30
-FOUND = Footprint(free=70 * GIB, consumed=2 * GIB, transient=GIB, graphs=5)
 
 
 def options(**more: Any) -> EngineOptions:
@@ -138,51 +135,3 @@ def test_the_largest_pass_holds_all_tokens_in_pieces_near_squares() -> None:
     assert 1000 <= sum(height * width // 4 for height, width in odd) < 1000 + 50
     assert all(height % 2 == width % 2 == 0 for height, width in odd)
     assert _largest_pass(1, 2, 1) == [(2, 2)]
-
-
-def test_what_was_measured_is_kept(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "memory.json"
-    kept = KeptFootprints(file, "a")
-    assert kept.recall(100 * GIB) is None
-    kept.keep(FOUND)
-    again = KeptFootprints(file, "a")
-    assert again.recall(70 * GIB) == again.recall(70 * GIB - JITTER_BYTES) == FOUND
-    assert again.recall(70 * GIB - JITTER_BYTES - 1) is None, "somebody else is here now"
-    assert not again.enough(70 * GIB - JITTER_BYTES - 1) and KeptFootprints(file, "b").enough(0)
-    assert KeptFootprints(file, "b").recall(70 * GIB) is None
-    again.forget()
-    assert again.recall(70 * GIB) is None
-
-
-def test_old_configurations_are_forgotten(tmp_path: Path) -> None:
-    file = tmp_path / "memory.json"
-    for number in range(KEPT_ENTRIES + 1):
-        KeptFootprints(file, str(number)).keep(FOUND)
-    assert KeptFootprints(file, "0").recall(FOUND.free) is None
-    assert KeptFootprints(file, "1").recall(FOUND.free) == FOUND
-
-
-def test_a_file_that_is_broken_or_in_the_way_is_done_without(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "memory.json"
-    file.write_text("{")
-    assert KeptFootprints(file, "a").recall(0) is None
-    assert "cannot read what was measured" in caplog.text
-    file.unlink()
-    file.mkdir()
-    KeptFootprints(file, "a").keep(FOUND)
-    assert "cannot keep what was measured" in caplog.text
-    nowhere = KeptFootprints(None, "a")
-    assert nowhere.recall(2**60) is None
-    nowhere.keep(FOUND)
-    nowhere.forget()
-
-
-def test_a_fingerprint_names_what_matters() -> None:
-    one = fingerprint(options(), "a card")
-    changes: list[Callable[[], str]] = [
-        lambda: fingerprint(options(), "another card"),
-        lambda: fingerprint(options(max_num_seqs=6), "a card"),
-        lambda: fingerprint(options(graphs=True), "a card"),
-    ]
-    assert all(change() != one for change in changes)
-    assert fingerprint(options(gpu_memory_utilization=0.5, measured="f", threads=3, faults="d"), "a card") == one

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import torch
 
-from upright.engine.footprint import Footprint
+from upright.engine.kept import Kept
 from upright.engine.start_error import StartError
 from upright.engine.startup import start_engine
 from upright.messages import EngineOptions, Loading
@@ -49,9 +49,35 @@ def test_the_parts_are_what_the_device_holds(tiny_checkpoint: Callable[[str], Pa
     assert before - free <= SHARE * total + SLACK
     assert parts["KV cache"] == core.runner.cache.data.nbytes
     assert ready.blocks == core.runner.cache.blocks - 1, "one belongs to nobody"
-    (kept,) = msgspec.json.decode(file.read_bytes(), type=dict[str, Footprint]).values()
-    assert parts["weights"] <= kept.consumed < total and kept.transient > 0 and kept.graphs >= 0
+    (kept,) = msgspec.json.decode(file.read_bytes(), type=dict[str, Kept]).values()
+    found = kept.footprint
+    assert found is not None
+    assert parts["weights"] <= found.consumed < total and found.transient > 0 and found.graphs >= 0
+    assert kept.measured == core.runner.model.measured
     core.close()
+
+
+def test_the_next_engine_measures_nothing(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "memory.json"
+    first, ready = start_engine(options(tiny_checkpoint("qwen2_vl"), file), quiet)
+    measured = first.runner.model.measured
+    first.close()
+    del first
+    torch.cuda.empty_cache()
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("upright.kernels.measure_linear._microseconds", never)
+    monkeypatch.setattr("upright.kernels.attention.measure._milliseconds", never)
+    second, again = start_engine(options(tiny_checkpoint("qwen2_vl"), file), quiet)
+    assert second.runner.model.measured == measured
+    assert [(choice.use, choice.name) for choice in again.attention] == [
+        (choice.use, choice.name) for choice in ready.attention
+    ]
+    second.close()
 
 
 def test_a_share_that_is_too_small_is_told_with_its_parts(

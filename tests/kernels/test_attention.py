@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.kernels.paged import filled_cache
 from upright.kernels.attention.batch import KVCache, PagedBatch, decode_batch, make_batch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
-from upright.kernels.attention.dispatch import NoAttention, choose
+from upright.kernels.attention.dispatch import NoAttention, Race, choose
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
@@ -134,8 +134,38 @@ def test_the_fastest_is_taken_where_there_is_a_clock():
     times = {"slow": 3.0, "fast": 1.0, "middle": 2.0}
     choice = choose(NEED, candidates=(*racing, REFERENCE), clock=lambda candidate: times[candidate.name])
     assert choice.candidate.name == "fast"
-    assert choice.times == times
-    assert choice.declined == {"slow": "takes 3.00 ms, fast 1.00", "middle": "takes 2.00 ms, fast 1.00"}
+    assert choice.race == Race(times, {})
+    assert choice.declined == {"slow": "took 3.00 ms, fast 1.00", "middle": "took 2.00 ms, fast 1.00"}
+
+
+def test_a_race_is_not_held_again_among_the_same() -> None:
+    def declines(need: AttentionNeed) -> str | None:
+        return "gone" if "slow" in away else None
+
+    def clock(candidate: Candidate) -> float:
+        timed.append(candidate.name)
+        return 1.0 if candidate.name == "middle" else 2.0
+
+    away: set[str] = set()
+    timed: list[str] = []
+    slow = Candidate("slow", declines, REFERENCE.paged, REFERENCE.packed)
+    others = [
+        Candidate(name, lambda need: None, REFERENCE.paged, REFERENCE.packed) for name in ("fast", "middle", "bad")
+    ]
+    earlier = Race({"slow": 3.0, "fast": 1.0, "middle": 2.0}, {"bad": "no kernel"})
+    entered = (slow, *others, REFERENCE)
+    choice = choose(NEED, candidates=entered, clock=clock, earlier=earlier)
+    assert (choice.candidate.name, choice.race, timed) == ("fast", earlier, [])
+    assert choice.declined == {
+        "slow": "took 3.00 ms at an earlier start, fast 1.00",
+        "middle": "took 2.00 ms at an earlier start, fast 1.00",
+        "bad": "failed when it was measured at an earlier start: no kernel",
+    }
+    away.add("slow")
+    choice = choose(NEED, candidates=entered, clock=clock, earlier=earlier)
+    assert choice.candidate.name == "middle" and timed == ["fast", "middle", "bad"]
+    assert choice.race == Race({"fast": 2.0, "middle": 1.0, "bad": 2.0}, {})
+    assert choose(NEED, candidates=entered, earlier=earlier).race is None, "without a clock the order counts"
 
 
 def test_one_that_fails_is_not_taken():

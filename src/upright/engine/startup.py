@@ -13,8 +13,10 @@ from upright.engine.cache_size import Card, cache_blocks
 from upright.engine.core import EngineCore
 from upright.engine.cuda_memory import CudaMemory
 from upright.engine.device_runner import make_runner
-from upright.engine.footprint import Footprint, KeptFootprints, fingerprint, measure
+from upright.engine.footprint import Footprint, measure
+from upright.engine.kept import KeptMeasurements, fingerprint
 from upright.engine.memory_errors import is_out_of_memory
+from upright.engine.overflow import watch_overflow
 from upright.engine.recorder import Recorder
 from upright.engine.scheduler import SchedulerLimits
 from upright.engine.start_error import StartError, memory_for
@@ -52,7 +54,7 @@ def start_engine(
     if options.threads:
         torch.set_num_threads(options.threads)
     config = read_model_config(Path(options.model_path))
-    kept = _kept_footprints(config, options, memory)
+    kept = _kept(config, options, memory)
     free = _free_before(memory, kept) if memory is not None else 0
     with memory_for("the weights", "free memory for them, or use a smaller model"):
         model = load_model(
@@ -67,9 +69,12 @@ def start_engine(
             options.attention,
             options.native,
             options.portable,
+            kept.measured,
         )
+    kept.keep_measured(model.measured)
     if faults is not None:
         faults.in_load()
+    watch = watch_overflow(model, options)
     tell(Loading("memory", 0, 0))
     image_tokens = encoder_cache_tokens(model.config, options.max_num_batched_tokens, options.max_pixels)
     features = image_tokens * model.config.decoder.hidden_size * dtype.itemsize
@@ -78,20 +83,27 @@ def start_engine(
         with memory_for("the largest step", "use a smaller --max-num-batched-tokens, or a lower --max-pixels"):
             footprint = _footprint(model, options, memory, free, kept)
         card = Card(memory.total, free, footprint, model.weight_bytes, features)
+    if watch is not None:
+        watch.settle()  # the largest steps may have shown something, and no graph that will serve is captured yet
     try:
         cache = _allocate_cache(model, options, card)
         limits = SchedulerLimits(
             options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens,
             encode_ahead=device.type == "cuda",
         )  # fmt: skip
-        runner = make_runner(model, cache, options, card.graph_room if card is not None else 0)
-        core = EngineCore(runner, limits, image_tokens, options.overlap)
         tell(Loading("first step", 0, 0))
         with memory_for("a first step", "use a smaller --kv-cache-memory"):
-            warm_up(core)
+            core = _warm_core(model, cache, options, card, limits, image_tokens)
+            while watch is not None and watch.settle():
+                core.close()
+                del core  # and with it the graphs of layers that were not wide yet
+                if memory is not None:
+                    memory.release()
+                core = _warm_core(model, cache, options, card, limits, image_tokens)
+        core.runner.watch = watch
     except StartError as error:
         if error.memory:
-            kept.forget()  # what was measured once may be what is wrong
+            kept.forget_footprint()  # what was measured once may be what is wrong
         raise
     core.recorder = recorder or core.recorder
     core.faults = faults
@@ -107,6 +119,7 @@ def start_engine(
         max_num_seqs=options.max_num_seqs,
         load_seconds=time.monotonic() - began,
         threads=torch.get_num_threads(),
+        wide_layers=model.decoder.wide_layers,
     )
     return core, ready
 
@@ -122,13 +135,13 @@ def _open_device(options: EngineOptions) -> torch.device:
     return device
 
 
-def _kept_footprints(config: ModelConfig, options: EngineOptions, memory: CudaMemory | None) -> KeptFootprints:
+def _kept(config: ModelConfig, options: EngineOptions, memory: CudaMemory | None) -> KeptMeasurements:
     if memory is None or options.measured is None:
-        return KeptFootprints(None, "")
-    return KeptFootprints(Path(options.measured), fingerprint(options, repr(config), *memory.facts()))
+        return KeptMeasurements(None, "")
+    return KeptMeasurements(Path(options.measured), fingerprint(options, repr(config), *memory.facts()))
 
 
-def _free_before(memory: CudaMemory, kept: KeptFootprints) -> int:
+def _free_before(memory: CudaMemory, kept: KeptMeasurements) -> int:
     """Bytes that are free before the model is loaded. What an engine held that has just died may take a moment."""
     deadline = time.monotonic() + RELEASE_SECONDS
     while not kept.enough(free := memory.free()) and time.monotonic() < deadline:
@@ -136,9 +149,11 @@ def _free_before(memory: CudaMemory, kept: KeptFootprints) -> int:
     return free
 
 
-def _footprint(model: Model, options: EngineOptions, memory: CudaMemory, free: int, kept: KeptFootprints) -> Footprint:
+def _footprint(
+    model: Model, options: EngineOptions, memory: CudaMemory, free: int, kept: KeptMeasurements
+) -> Footprint:
     """As an earlier start found it, where there was one like this; else the largest steps are run now."""
-    known = kept.recall(free)
+    known = kept.footprint(free)
     if known is not None:
         return known
     found = measure(
@@ -148,7 +163,7 @@ def _footprint(model: Model, options: EngineOptions, memory: CudaMemory, free: i
         lambda cache: run_largest_steps(model, options, cache),
         lambda core: core.runner.graph_bytes(),
     )
-    kept.keep(found)
+    kept.keep_footprint(found)
     return found
 
 
@@ -167,6 +182,15 @@ def _allocate_cache(model: Model, options: EngineOptions, card: Card | None) -> 
             "use a smaller --kv-cache-memory",
             memory=is_out_of_memory(error),
         ) from error
+
+
+def _warm_core(
+    model: Model, cache: KVCache, options: EngineOptions, card: Card | None, limits: SchedulerLimits, image_tokens: int
+) -> EngineCore:
+    runner = make_runner(model, cache, options, card.graph_room if card is not None else 0)
+    core = EngineCore(runner, limits, image_tokens, options.overlap)
+    warm_up(core)
+    return core
 
 
 def _memory_parts(model: Model, cache: KVCache, card: Card | None, features: int) -> list[MemoryPart]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,6 +25,25 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return functional.linear(x, weight, bias)
 
 
+GAIN = 0.97  # of cuBLAS's time that our own kernel may take to be worth another path
+
+
+class ProductTimes(msgspec.Struct, frozen=True):
+    """Microseconds of a product of `rows` rows with weights [outputs, inputs], by each way."""
+
+    outputs: int
+    inputs: int
+    rows: int
+    cublas: float
+    ours: dict[int, float]  # by the number of parts into which the inputs are cut
+
+    @property
+    def splits(self) -> int | None:
+        """Into how many parts our own kernel had best cut the inputs; None where cuBLAS serves."""
+        fastest = min(self.ours, key=lambda splits: self.ours[splits])
+        return fastest if self.ours[fastest] < self.cublas * GAIN else None
+
+
 @dataclass(frozen=True)
 class MeasuredLinear:
     """`linear`, except where our own kernel was measured to be faster; made by `measure_linear`.
@@ -35,7 +55,7 @@ class MeasuredLinear:
     splits: Mapping[tuple[int, int, int], int]
     buckets: tuple[int, ...]  # rows, ascending
     work: Workspace
-    times: Mapping[tuple[int, int, int], Mapping[str, float]]  # microseconds of each way
+    times: Sequence[ProductTimes]  # that `splits` come from
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = x.shape[0]

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import cycle, islice
 
 import torch
 from torch import Tensor
 
-from upright.kernels.linear import MeasuredLinear, linear
+from upright.kernels.linear import MeasuredLinear, ProductTimes, linear
 
 _BUCKETS = (1, 8, 16, 32, 64)
-_GAIN = 0.97  # of cuBLAS's time that our own kernel may take to be worth another path
 _MOST_LAUNCHES = 24  # in one measurement
 _BYTES = 2**29  # of weights that one measurement reads, or a single one if it is larger
 _REPLAYS = 3
 
 
-def measure_linear(weights: Sequence[Tensor], seconds: float = 1.0) -> MeasuredLinear:
+def measure_linear(
+    weights: Sequence[Tensor], seconds: float = 1.0, earlier: Sequence[ProductTimes] | None = None
+) -> MeasuredLinear:
     """Measures products with `weights` [out, in] on their CUDA device, sm80 or later, 16-bit.
 
     Weights of one shape take turns, as layers do, so that the cache does not lie. When `seconds` have gone by, not
-    counting what the compiler takes, the rest stays with cuBLAS; the largest weights come first.
+    counting what the compiler takes, the rest stays with cuBLAS; the largest weights come first. What was measured
+    `earlier` counts, and nothing is measured, if these weights have all its products and the kernel its splits.
     """
     from upright.kernels.triton.skinny_matmul import Workspace, matmul, useful_splits
 
@@ -35,30 +37,44 @@ def measure_linear(weights: Sequence[Tensor], seconds: float = 1.0) -> MeasuredL
         alike[weight.shape[0], weight.shape[1]].append(weight)
     tried = {shape: useful_splits(*shape, processors) for shape in alike}
     work = Workspace.allocate([(shape[0], splits) for shape, some in tried.items() for splits in some], device)
-    best: dict[tuple[int, int, int], int] = {}
-    times: dict[tuple[int, int, int], dict[str, float]] = {}
+    times = list(earlier) if earlier is not None and _same_ways(earlier, tried) else None
     with torch.inference_mode():
         for (_, inputs), same in alike.items():  # what is compiled now does not count
             for rows in _BUCKETS:
                 matmul(torch.randn(rows, inputs, device=device, dtype=same[0].dtype), same[0], None, 1, work)
         torch.cuda.synchronize(device)
-        deadline = time.monotonic() + seconds
-        for (outputs, inputs), same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
-            for rows in _BUCKETS:
-                x = torch.randn(rows, inputs, device=device, dtype=weights[0].dtype)
-                if time.monotonic() > deadline:
-                    break
-                cublas = _microseconds(partial(linear, x), same)
-                ours = {
-                    splits: _microseconds(partial(matmul, x, bias=None, splits=splits, work=work), same)
-                    for splits in tried[outputs, inputs]
-                }
-                product = (outputs, inputs, rows)
-                times[product] = {"cublas": cublas} | {f"{splits} splits": taken for splits, taken in ours.items()}
-                fastest = min(ours, key=lambda splits: ours[splits])
-                if ours[fastest] < cublas * _GAIN:
-                    best[product] = fastest
-    return MeasuredLinear(best, _BUCKETS, work, times)
+        if times is None:
+            times = _times(alike, tried, partial(matmul, bias=None, work=work), seconds)
+    best = {(product.outputs, product.inputs, product.rows): product.splits for product in times}
+    splits = {product: splits for product, splits in best.items() if splits is not None}
+    return MeasuredLinear(splits, _BUCKETS, work, times)
+
+
+def _same_ways(earlier: Sequence[ProductTimes], tried: Mapping[tuple[int, int], Sequence[int]]) -> bool:
+    ways = {(shape, rows): set(splits) for shape, splits in tried.items() for rows in _BUCKETS}
+    return all(
+        product.ours.keys() == ways.get(((product.outputs, product.inputs), product.rows)) for product in earlier
+    )
+
+
+def _times(
+    alike: Mapping[tuple[int, int], Sequence[Tensor]],
+    tried: Mapping[tuple[int, int], Sequence[int]],
+    matmul: Callable[..., Tensor],
+    seconds: float,
+) -> list[ProductTimes]:
+    """Of each shape of weight and bucket of rows, until `seconds` have gone by. `matmul`: our kernel, without bias."""
+    found: list[ProductTimes] = []
+    deadline = time.monotonic() + seconds
+    for (outputs, inputs), same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
+        for rows in _BUCKETS:
+            x = torch.randn(rows, inputs, device=same[0].device, dtype=same[0].dtype)
+            if time.monotonic() > deadline:
+                return found
+            cublas = _microseconds(partial(linear, x), same)
+            ours = {splits: _microseconds(partial(matmul, x, splits=splits), same) for splits in tried[outputs, inputs]}
+            found.append(ProductTimes(outputs, inputs, rows, cublas, ours))
+    return found
 
 
 def _microseconds(run: Callable[[Tensor], object], weights: Sequence[Tensor]) -> float:

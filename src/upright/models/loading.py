@@ -20,7 +20,7 @@ from upright.kernels.attention.tiles import has_triton
 from upright.kernels.measure_linear import measure_linear
 from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder
-from upright.models.model import Model
+from upright.models.model import Measured, Model
 from upright.models.model_config import ModelConfig, VisionConfig
 from upright.models.vision import VisionTower
 from upright.models.weight_files import WeightsError, shown, weight_files
@@ -44,13 +44,13 @@ _DUMMY_SPAN = 1_048_573  # values drawn for dummy weights; a prime, so that the 
 def load_model(
     directory: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device, load_format: str = "auto",
     seed: int = 0, max_pixels: int | None = None, progress: Progress = lambda done, total: None,
-    attention: str | None = None, native: bool = True, portable: bool = False,
+    attention: str | None = None, native: bool = True, portable: bool = False, earlier: Measured | None = None,
 ) -> Model:  # fmt: skip
     """The model in `directory` with weights cast to `dtype` on `device`.
 
     `load_format` "dummy" draws random weights from `seed` and reads no file. `max_pixels` lowers the image processor's
     limit in the model's config. `attention` forces one candidate by name; `native` lets C serve small steps;
-    `portable` takes only what cards before sm80 have.
+    `portable` takes only what cards before sm80 have. What was measured `earlier` is not measured again.
 
     Raises: WeightsError, NoAttention, MemoryError.
     """
@@ -58,6 +58,7 @@ def load_model(
         most = min(max_pixels, config.image.max_pixels)
         image = dataclasses.replace(config.image, max_pixels=most, min_pixels=min(config.image.min_pixels, most))
         config = dataclasses.replace(config, image=image)
+    earlier = earlier or Measured()
     capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else None
     need = AttentionNeed(device.type, capability, dtype, config.decoder.head_size, "decode", portable)
     decode_attention = choose(need, attention)
@@ -69,7 +70,7 @@ def load_model(
         head_size = config.vision.hidden_size // config.vision.heads
         need = dataclasses.replace(need, head_size=head_size, layout="packed")
         clock = packed_clock(config.vision.heads, need, device, _packed_layers(config.vision)) if need.modern else None
-        vision_attention = choose(need, attention, clock=clock)
+        vision_attention = choose(need, attention, clock=clock, earlier=earlier.packed)
         vision = VisionTower(config.vision, dtype, device, vision_attention.candidate)
         parameters |= vision.parameters()
     with torch.inference_mode():
@@ -77,8 +78,10 @@ def load_model(
             fill_with_dummies(parameters, seed, progress)
         else:
             fill_from_files(parameters, weight_files(directory), progress)
+    products = None
     if need.modern and dtype != torch.float32 and has_triton():
-        decoder.linear = measure_linear(decoder.matrices())
+        decoder.linear = measured = measure_linear(decoder.matrices(), earlier=earlier.products)
+        products = list(measured.times)
     native_declined = _use_native(decoder, attention, native)
     return Model(
         config=config,
@@ -91,6 +94,7 @@ def load_model(
         dtype=dtype,
         device=device,
         weight_bytes=sum(part.nbytes for part in parameters.values()),
+        measured=Measured(vision_attention.race if vision_attention is not None else None, products),
     )
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import torch
 
-from upright.kernels.attention.dispatch import Choice
+from upright.kernels.attention.dispatch import Choice, Race
+from upright.kernels.linear import ProductTimes
 from upright.models.decoder import Decoder
 from upright.models.model_config import ModelConfig
 from upright.models.vision import VisionTower
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """What was measured of a device, to choose what is fastest there; None where nothing was."""
+
+    packed: Race | None = None  # attention of packed images
+    products: list[ProductTimes] | None = None  # of a few rows
 
 
 @dataclass(frozen=True)
@@ -24,3 +33,4 @@ class Model:
     dtype: torch.dtype
     device: torch.device
     weight_bytes: int
+    measured: Measured

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import msgspec
 import torch
 
 from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
@@ -31,16 +32,24 @@ class NoAttention(Exception):
     """No candidate can serve. The message lists every one with its reason."""
 
 
+class Race(msgspec.Struct, frozen=True):
+    """How candidates did that were timed against each other."""
+
+    times: dict[str, float]  # milliseconds
+    failed: dict[str, str]  # name → reason
+
+    @property
+    def names(self) -> set[str]:
+        return self.times.keys() | self.failed.keys()
+
+
 @dataclass(frozen=True)
 class Choice:
-    """The candidate that serves, and why others do not (name → reason).
-
-    `times` holds the milliseconds that the candidates took where they were measured.
-    """
+    """The candidate that serves, and why others do not (name → reason). `race` is what decided, where one was held."""
 
     candidate: Candidate
     declined: dict[str, str] = field(default_factory=dict)
-    times: dict[str, float] = field(default_factory=dict)
+    race: Race | None = None
 
 
 def choose(
@@ -48,11 +57,13 @@ def choose(
     forced: str | None = None,
     candidates: tuple[Candidate, ...] | None = None,
     clock: Clock | None = None,
+    earlier: Race | None = None,
 ) -> Choice:
     """The first of `candidates` that can serve `need`; with `forced`, that one or none; with `clock`, the fastest.
 
     A forced candidate that has nothing for the layout forces nothing. `candidates` are those for the device and the
-    layout if not given. The reference is not timed: it is there for those that decline.
+    layout if not given. The reference is not timed: it is there for those that decline. Where a race was held `earlier`
+    among just those that can serve now, it counts, and none is held.
 
     Raises: NoAttention when none can, or when the forced one is unknown or declines.
     """
@@ -82,31 +93,38 @@ def choose(
         raise NoAttention(f"no attention candidate can serve {need}: {reasons}")
     if clock is None or len(able) < 3:
         return Choice(able[0], declined)
-    return _race(able, declined, clock)
+    racing = [candidate for candidate in able if candidate is not REFERENCE]
+    if earlier is not None and earlier.names == {candidate.name for candidate in racing}:
+        return _decided(racing, declined, earlier, " at an earlier start")
+    return _decided(racing, declined, _race(racing, clock), "")
 
 
-def _race(able: list[Candidate], declined: dict[str, str], clock: Clock) -> Choice:
+def _race(racing: list[Candidate], clock: Clock) -> Race:
     times: dict[str, float] = {}
     failed: dict[str, str] = {}
-    for candidate in able:
-        if candidate is REFERENCE:
-            continue
+    for candidate in racing:
         try:
             times[candidate.name] = clock(candidate)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            failed[candidate.name] = f"failed when it was measured: {str(error).splitlines()[0]}"
-    ran = [candidate for candidate in able if candidate.name in times]
+            failed[candidate.name] = str(error).splitlines()[0]
+    return Race(times, failed)
+
+
+def _decided(racing: list[Candidate], declined: dict[str, str], race: Race, when: str) -> Choice:
+    """The fastest of `racing`; `when` says in words which time it was, nothing for now."""
+    failed = {name: f"failed when it was measured{when}: {reason}" for name, reason in race.failed.items()}
+    ran = [candidate for candidate in racing if candidate.name in race.times]
     if not ran:
-        return Choice(REFERENCE, declined | failed)
-    best = min(ran, key=lambda candidate: times[candidate.name])
+        return Choice(REFERENCE, declined | failed, race)
+    best = min(ran, key=lambda candidate: race.times[candidate.name])
     slower = {
-        name: f"takes {time:.2f} ms, {best.name} {times[best.name]:.2f}"
-        for name, time in times.items()
+        name: f"took {time:.2f} ms{when}, {best.name} {race.times[best.name]:.2f}"
+        for name, time in race.times.items()
         if name != best.name
     }
-    return Choice(best, declined | failed | slower, times)
+    return Choice(best, declined | failed | slower, race)
 
 
 def _order(need: AttentionNeed) -> tuple[Candidate, ...]:

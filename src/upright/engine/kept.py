@@ -1,0 +1,112 @@
+"""What starts of an engine measured on a GPU, kept between them, so that a replacement measures nothing.
+
+Two things are measured, one after the other: which of several kernels are the fastest, while the model is loaded, and
+what an engine with these takes of the memory.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from upright import __version__
+from upright.engine.footprint import Footprint
+from upright.messages import EngineOptions
+from upright.models.model import Measured
+
+log = logging.getLogger(__name__)
+
+JITTER_BYTES = 2**28  # by which free memory may differ between two starts that are alike
+KEPT_ENTRIES = 64  # configurations that a file remembers
+# Nothing in these changes which kernels are the fastest, or what an engine takes besides its KV cache.
+_IRRELEVANT: dict[str, Any] = {
+    "faults": None, "measured": None, "overflowed": None, "seed": 0, "threads": 0, "kv_cache_bytes": None,
+    "gpu_memory_utilization": 0.9,
+}  # fmt: skip
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """Of one configuration."""
+
+    measured: Measured = Measured()
+    footprint: Footprint | None = None  # of an engine whose kernels were chosen by `measured`
+
+
+def fingerprint(options: EngineOptions, *facts: str) -> str:
+    """Names everything that measurements depend on. `facts`: model, device, driver, libraries, in words."""
+    relevant = msgspec.to_builtins(msgspec.structs.replace(options, **_IRRELEVANT))
+    named = json.dumps([__version__, relevant, facts], sort_keys=True)
+    return blake2b(named.encode(), digest_size=12).hexdigest()
+
+
+class KeptMeasurements:
+    """Those of one fingerprint, in a small JSON file with those of others.
+
+    A file that cannot be read or written is told in the log and otherwise done without.
+    """
+
+    def __init__(self, file: Path | None, key: str) -> None:
+        self._file = file
+        self._key = key
+        self._known = self._read().get(key, Kept())
+
+    @property
+    def measured(self) -> Measured:
+        """What kernels were chosen by."""
+        return self._known.measured
+
+    def footprint(self, free: int) -> Footprint | None:
+        """Where at least as much is free as when it was measured; with less, something is different and unknown."""
+        return self._known.footprint if self.enough(free) else None
+
+    def enough(self, free: int) -> bool:
+        """Whether as much is free as when the footprint was measured; true where none is known."""
+        known = self._known.footprint
+        return known is None or free >= known.free - JITTER_BYTES
+
+    def keep_measured(self, measured: Measured) -> None:
+        """A footprint of other kernels goes."""
+        if measured != self._known.measured:
+            self._keep(Kept(measured))
+
+    def keep_footprint(self, footprint: Footprint) -> None:
+        self._keep(Kept(self._known.measured, footprint))
+
+    def forget_footprint(self) -> None:
+        if self._known.footprint is not None:
+            self._keep(Kept(self._known.measured))
+
+    def _keep(self, kept: Kept) -> None:
+        self._known = kept
+        entries = self._read()
+        entries.pop(self._key, None)
+        entries[self._key] = kept
+        self._write(dict(list(entries.items())[-KEPT_ENTRIES:]))
+
+    def _read(self) -> dict[str, Kept]:
+        if self._file is None:
+            return {}
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Kept])
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("cannot read what was measured before in %s: %s", self._file, error)
+            return {}
+
+    def _write(self, entries: dict[str, Kept]) -> None:
+        if self._file is None:
+            return
+        temporary = self._file.with_suffix(f".{os.getpid()}.new")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=2))
+            temporary.replace(self._file)
+        except OSError as error:
+            log.warning("cannot keep what was measured in %s: %s", self._file, error)
