@@ -72,7 +72,9 @@ class ServeConfig(BaseModel):
     attention: str | None = Field(None, description="Force one attention candidate by name, such as reference.")
     cuda_graphs: bool | None = Field(None, description="Replay decode steps as CUDA graphs; on where there is a GPU.")
     overlap: bool | None = Field(None, description="Prepare a step while the one before it runs; on for a GPU.")
-    portable: bool = Field(False, description="Use only kernels that GPUs before sm80 have too, such as V100 and 2080 Ti.")
+    portable: bool = Field(
+        False, description="Use only kernels that GPUs before sm80 have too, such as V100 and 2080 Ti."
+    )
 
     max_model_len: int | None = Field(None, ge=1, description="Tokens of prompt and answer together, at most.")
     max_num_seqs: int | None = Field(None, ge=1, description="Sequences that run at the same time, at most.")
@@ -101,7 +103,7 @@ class ServeConfig(BaseModel):
     state_dir: Path | None = Field(None, description="Where incident reports and what was learned are kept.")
     record_content: bool = Field(False, description="Put prompts and outputs of requests into incident reports.")
     forget: bool = Field(
-        False, description="Forget what was learned: the rung this configuration stood on, the memory models took."
+        False, description="Forget what was learned: this configuration's rung, measurements, what overflows float16."
     )
     test_faults: Path | None = Field(None, description="For tests only: a directory in which files ask for faults.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

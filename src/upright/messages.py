@@ -195,6 +195,7 @@ class Ready(Message, frozen=True, kw_only=True):
     max_num_seqs: int
     load_seconds: float
     threads: int
+    wide_layers: list[int] = msgspec.field(default_factory=list)  # of the decoder, which would overflow float16
 
 
 class StepDone(Message, frozen=True):
@@ -248,6 +249,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     portable: bool = False  # no kernels but those that cards before sm80 have too
     gpu_memory_utilization: float = 0.9  # of a GPU's memory, the share that the engine may take; see kv_cache_bytes
     measured: str | None = None  # JSON file that keeps what memory measurements found; None: nothing is kept
+    overflowed: str | None = None  # JSON file that keeps which layers overflow float16; None: nothing is kept
     threads: int = 0  # CPU threads; 0: all cores of the machine
     faults: str | None = None  # directory that asks for faults; for tests only
 

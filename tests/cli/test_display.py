@@ -27,8 +27,8 @@ class Names:
 
 def test_the_banner_tells_everything_that_was_chosen() -> None:
     ready = Ready(
-        device="cpu", device_name="A processor", dtype="float32", block_size=16, blocks=100, max_model_len=512,
-        max_num_seqs=8, load_seconds=1.0, threads=1, memory=[MemoryPart("weights", 3 * 2**29)],
+        device="cpu", device_name="A processor", dtype="float16", block_size=16, blocks=100, max_model_len=512,
+        max_num_seqs=8, load_seconds=1.0, threads=1, wide_layers=[4, 5], memory=[MemoryPart("weights", 3 * 2**29)],
         attention=[AttentionChoice("decoder", "reference", {"sdpa": "asked not to"})],
     )  # fmt: skip
     options = EngineOptions(
@@ -42,7 +42,7 @@ def test_the_banner_tells_everything_that_was_chosen() -> None:
     for line in (
         "model doll, upright/doll (Qwen2VLForConditionalGeneration)",
         "device cpu: A processor, 1 thread ",
-        "dtype float32",
+        "dtype float16 (a wider range in 2 layers, which overflow it)",
         "attention, decoder reference (not sdpa: asked not to)",
         "memory, weights 1.50 GiB",
         "KV cache 1600 tokens in 100 blocks of 16",

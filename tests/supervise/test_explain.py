@@ -198,6 +198,7 @@ def test_an_exit_without_a_word() -> None:
         ("OSError: [Errno 28] No space left on device", "df -h"),
         ("OSError: [Errno 24] Too many open files", "ulimit -n"),
         ("RuntimeError: can't start new thread", "--pids-limit"),
+        ("Float16Overflow: float16 overflowed in layer 3 of the decoder: …", "--dtype bfloat16"),
         ("ImportError: libcudart.so.12: cannot open shared object file", "installation is broken"),
     ],
 )

@@ -93,7 +93,8 @@ def banner(ready: Ready, plan: Plan, context: ChatContext, address: str, seconds
     table.add_row("model", f"{', '.join(context.names)} ({context.model.architecture})")
     threads = f", {ready.threads} thread{'s' if ready.threads > 1 else ''}" if ready.device == "cpu" else ""
     table.add_row("device", f"{ready.device}: {ready.device_name}{threads}")
-    table.add_row("dtype", ready.dtype)
+    wide = f" (a wider range in {len(ready.wide_layers)} layers, which overflow it)" if ready.wide_layers else ""
+    table.add_row("dtype", ready.dtype + wide)
     for choice in ready.attention:
         reasons = "; ".join(f"not {name}: {reason}" for name, reason in choice.declined.items())
         table.add_row(f"attention, {choice.use}", f"{choice.name} ({reasons or 'first choice, nothing declined'})")

@@ -168,11 +168,12 @@ def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loa
     lessons, options = None, prepared.plan.options
     if state is not None:
         lessons = Lessons(state / "rungs.json", fingerprint(options, prepared.hardware))
-        measured = state / "memory.json"
+        measured, overflowed = state / "memory.json", state / "float16.json"
         if config.forget:
             lessons.forget()
             measured.unlink(missing_ok=True)
-        options = msgspec.structs.replace(options, measured=str(measured))
+            overflowed.unlink(missing_ok=True)
+        options = msgspec.structs.replace(options, measured=str(measured), overflowed=str(overflowed))
     care = Care(
         max_queue=config.max_queue,
         log_level=config.log_level,

@@ -73,7 +73,8 @@ class DeviceRunner(Runner):
             self._slots.new_blocks(step.grown, 0)
             logits = self._logits(step.chunks)
             if logits is None:
-                return Launched(NOTHING_DRAWN, [], self._mark())
+                flags = self._flags()
+                return Launched(NOTHING_DRAWN, [], self._mark(), flags)
             sampling = [chunk for chunk in step.chunks if chunk.samples]
             slots = [sequence.slot for sequence in step.drawing]
             ends = [chunk.start + chunk.length - 1 for chunk in sampling]
@@ -122,7 +123,8 @@ class DeviceRunner(Runner):
         host = self._host_tokens[self._turn][: len(slots)]
         self._turn = (self._turn + 1) % IN_FLIGHT
         host.copy_(tokens, non_blocking=self._stream is not None)
-        return Launched(host, logprobs, self._mark())
+        flags = self._flags()
+        return Launched(host, logprobs, self._mark(), flags)
 
     def _mark(self) -> torch.cuda.Event | None:
         return self._stream.record_event() if self._stream is not None else None

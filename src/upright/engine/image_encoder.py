@@ -52,6 +52,8 @@ class ImageEncoder:
         if model.device.type == "cuda" and model.vision is not None:
             self._stream = torch.cuda.Stream(model.device, priority=TOWER_PRIORITY)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(model.device))  # which may still fill the weights
+        flags = model.decoder.overflow_flags
+        self._overflow = flags[-1] if flags is not None else None  # int32 [1]: a feature was infinite or NaN
         self._features: dict[bytes, Tensor] = {}
         self._passes: dict[bytes, _Pass] = {}  # by key: where features are that may not be ready
         self._queue: deque[_Pass] = deque()  # with layers left to queue, in order
@@ -176,6 +178,8 @@ class ImageEncoder:
         return tower.begin(patches, [(image.grid_height, image.grid_width) for image in made.images])
 
     def _end(self, made: _Pass, features: Tensor) -> None:
+        if self._overflow is not None:
+            self._overflow.logical_or_(~features.isfinite().all())
         # Each image owns its features: a view would keep the whole pass alive until its last image is evicted.
         for image, part in zip(
             made.images, torch.split(features, [image.tokens for image in made.images]), strict=True

@@ -26,7 +26,8 @@ JITTER_BYTES = 2**28  # by which free memory may differ between two starts that 
 KEPT_ENTRIES = 64  # configurations that a file remembers
 # Nothing in these changes which kernels are the fastest, or what an engine takes besides its KV cache.
 _IRRELEVANT: dict[str, Any] = {
-    "faults": None, "measured": None, "seed": 0, "threads": 0, "kv_cache_bytes": None, "gpu_memory_utilization": 0.9,
+    "faults": None, "measured": None, "overflowed": None, "seed": 0, "threads": 0, "kv_cache_bytes": None,
+    "gpu_memory_utilization": 0.9,
 }  # fmt: skip
 
 

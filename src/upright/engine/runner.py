@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from upright.engine.image_encoder import ImageEncoder
+from upright.engine.overflow import OverflowWatch
 from upright.engine.prompts import Prompts
 from upright.engine.sampler import SampleRow, sample
 from upright.engine.scheduler import Chunk, Step
@@ -38,6 +39,7 @@ class Launched:
     tokens: Tensor  # int64 [N] on the host, of the chunks that sample; on a GPU they are there once `done` is
     logprobs: list[TokenLogprobs | None]
     done: torch.cuda.Event | None = None
+    overflow: Tensor | None = None  # as `tokens`: the decoder's flags after the step, where they are watched
 
 
 NOTHING_DRAWN = torch.empty(0, dtype=torch.int64)
@@ -54,6 +56,9 @@ class Runner:
         self.prompts = Prompts(vision.merge_size if vision is not None else 1)
         self.blocks = cache.blocks  # that sequences may own
         self.drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token drawn in each slot
+        self.watch: OverflowWatch | None = (
+            None  # float16's: start-up sets it before the first step that draws for anybody
+        )
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:
@@ -62,16 +67,21 @@ class Runner:
         self.images.encode(step.encodings)
         logits = self._logits(step.chunks)
         if logits is None:
-            return Launched(NOTHING_DRAWN, [])
+            return Launched(NOTHING_DRAWN, [], overflow=self._flags())
         sampling = [chunk for chunk in step.chunks if chunk.samples]
         drawn = sample(logits, sample_rows(sampling))
         self.drawn[[chunk.sequence.slot for chunk in sampling]] = drawn.tokens
-        return Launched(drawn.tokens, drawn.logprobs)
+        return Launched(drawn.tokens, drawn.logprobs, overflow=self._flags())
 
     def collect(self, launched: Launched) -> StepResult:
-        """Wait for a step to end. Steps are collected in the order in which they were launched."""
+        """Wait for a step to end. Steps are collected in the order in which they were launched.
+
+        Raises: Float16Overflow when the step, or one before it, has made of its numbers what no token may come of.
+        """
         if launched.done is not None:
             launched.done.synchronize()
+        if launched.overflow is not None and self.watch is not None:
+            self.watch.check(launched.overflow)
         return StepResult(launched.tokens.tolist(), launched.logprobs)
 
     def needs_output(self, sequence: Sequence) -> bool:
@@ -94,6 +104,9 @@ class Runner:
         """The sequence has left the engine."""
         self.prompts.forget(sequence)
         self.images.forget(sequence)
+
+    def _flags(self) -> Tensor | None:
+        return self.watch.send() if self.watch is not None else None
 
     def _logits(self, chunks: tuple[Chunk, ...]) -> Tensor | None:
         """Logits [N, vocabulary] after the last tokens of the chunks that sample; None if there is none."""

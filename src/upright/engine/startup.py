@@ -16,6 +16,7 @@ from upright.engine.device_runner import make_runner
 from upright.engine.footprint import Footprint, measure
 from upright.engine.kept import KeptMeasurements, fingerprint
 from upright.engine.memory_errors import is_out_of_memory
+from upright.engine.overflow import watch_overflow
 from upright.engine.recorder import Recorder
 from upright.engine.scheduler import SchedulerLimits
 from upright.engine.start_error import StartError, memory_for
@@ -73,6 +74,7 @@ def start_engine(
     kept.keep_measured(model.measured)
     if faults is not None:
         faults.in_load()
+    watch = watch_overflow(model, options)
     tell(Loading("memory", 0, 0))
     image_tokens = encoder_cache_tokens(model.config, options.max_num_batched_tokens, options.max_pixels)
     features = image_tokens * model.config.decoder.hidden_size * dtype.itemsize
@@ -81,17 +83,24 @@ def start_engine(
         with memory_for("the largest step", "use a smaller --max-num-batched-tokens, or a lower --max-pixels"):
             footprint = _footprint(model, options, memory, free, kept)
         card = Card(memory.total, free, footprint, model.weight_bytes, features)
+    if watch is not None:
+        watch.settle()  # the largest steps may have shown something, and no graph that will serve is captured yet
     try:
         cache = _allocate_cache(model, options, card)
         limits = SchedulerLimits(
             options.max_model_len, options.max_num_seqs, options.max_num_batched_tokens, options.max_num_batched_tokens,
             encode_ahead=device.type == "cuda",
         )  # fmt: skip
-        runner = make_runner(model, cache, options, card.graph_room if card is not None else 0)
-        core = EngineCore(runner, limits, image_tokens, options.overlap)
         tell(Loading("first step", 0, 0))
         with memory_for("a first step", "use a smaller --kv-cache-memory"):
-            warm_up(core)
+            core = _warm_core(model, cache, options, card, limits, image_tokens)
+            while watch is not None and watch.settle():
+                core.close()
+                del core  # and with it the graphs of layers that were not wide yet
+                if memory is not None:
+                    memory.release()
+                core = _warm_core(model, cache, options, card, limits, image_tokens)
+        core.runner.watch = watch
     except StartError as error:
         if error.memory:
             kept.forget_footprint()  # what was measured once may be what is wrong
@@ -110,6 +119,7 @@ def start_engine(
         max_num_seqs=options.max_num_seqs,
         load_seconds=time.monotonic() - began,
         threads=torch.get_num_threads(),
+        wide_layers=model.decoder.wide_layers,
     )
     return core, ready
 
@@ -172,6 +182,15 @@ def _allocate_cache(model: Model, options: EngineOptions, card: Card | None) -> 
             "use a smaller --kv-cache-memory",
             memory=is_out_of_memory(error),
         ) from error
+
+
+def _warm_core(
+    model: Model, cache: KVCache, options: EngineOptions, card: Card | None, limits: SchedulerLimits, image_tokens: int
+) -> EngineCore:
+    runner = make_runner(model, cache, options, card.graph_room if card is not None else 0)
+    core = EngineCore(runner, limits, image_tokens, options.overlap)
+    warm_up(core)
+    return core
 
 
 def _memory_parts(model: Model, cache: KVCache, card: Card | None, features: int) -> list[MemoryPart]:

@@ -58,9 +58,11 @@ class Decoder:
         self.final_norm = torch.empty(config.hidden_size, dtype=dtype, device=device)
         self.layers = tuple(_empty_layer(config, dtype, device) for _ in range(config.layers))
         self._shrink = [1.0] * config.layers  # by which a layer's last products are multiplied
-        self._overflow: Tensor | None = None
+        # int32 [layers + 1, 1], float16 only: 1 for each layer after which a value was infinite or NaN; the last row is
+        # for who puts embeddings of his own in the place of some of `embed`'s
+        self.overflow_flags: Tensor | None = None
         if dtype == torch.float16:
-            self._overflow = torch.zeros(config.layers, 1, dtype=torch.int32, device=device)
+            self.overflow_flags = torch.zeros(config.layers + 1, 1, dtype=torch.int32, device=device)
         self.few_rows = MOST_ROWS  # of a step that takes the products fused for few rows, where compiled kernels serve
         self.native: NativeDecoder | None = None
         self.frequencies = inverse_frequencies(config.rope, config.head_size).to(device)
@@ -126,7 +128,7 @@ class Decoder:
         return rms_norm(residual, self.final_norm, epsilon)
 
     def _flag(self, layer: int) -> Tensor | None:
-        return None if self._overflow is None else self._overflow[layer]
+        return None if self.overflow_flags is None else self.overflow_flags[layer]
 
     def logits(self, rows: Tensor) -> Tensor:
         """Logits [N, vocabulary] of final hidden states [N, hidden]: float32, where compiled kernels serve the model's
@@ -142,11 +144,11 @@ class Decoder:
 
         Those behind the first may only have inherited it. Always empty for other dtypes.
         """
-        if self._overflow is None:
+        if self.overflow_flags is None:
             return []
-        layers = [layer for layer, flag in enumerate(self._overflow.flatten().tolist()) if flag]
+        layers = [layer for layer, flag in enumerate(self.overflow_flags[:-1].flatten().tolist()) if flag]
         if layers:
-            self._overflow.zero_()
+            self.overflow_flags[:-1].zero_()
         return layers
 
     def widen(self, layers: Iterable[int]) -> None:
@@ -157,6 +159,11 @@ class Decoder:
         """
         for layer in layers:
             self._shrink[layer] = _SHRINK
+
+    @property
+    def wide_layers(self) -> list[int]:
+        """Those that `widen` was called for."""
+        return [layer for layer, shrink in enumerate(self._shrink) if shrink != 1.0]
 
     def use_native(self) -> None:
         """Let C serve small steps from now on. Raises: NativeUnavailable with the reason why it cannot."""

@@ -33,6 +33,13 @@ def _known(pattern: str, *advice: str) -> KnownError:
 
 KNOWN_ERRORS = (
     _known(
+        r"Float16Overflow|float16 overflow(?:s|ed) in ",
+        "float16 holds numbers up to 65,504, and this checkpoint goes beyond, as many do that were trained in "
+        "bfloat16; the engine ended before a token came of it",
+        "layers that a wider range helps have it from the next engine on, which costs next to nothing and is kept "
+        "until --forget; if this comes back, use --dtype bfloat16 where the GPU has it, or --dtype float32",
+    ),
+    _known(
         r"no kernel image is available|not compatible with the current PyTorch installation",
         "PyTorch {torch} has no code for this GPU ({gpus}): install a build of PyTorch for an older CUDA, such as "
         "those of https://download.pytorch.org/whl/cu126, or use --device cpu",
