@@ -248,7 +248,7 @@ class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
     graphs: bool = False  # replay decode steps as CUDA graphs
     portable: bool = False  # no kernels but those that cards before sm80 have too
     gpu_memory_utilization: float = 0.9  # of a GPU's memory, the share that the engine may take; see kv_cache_bytes
-    measured: str | None = None  # JSON file that keeps what memory measurements found; None: nothing is kept
+    measured: str | None = None  # JSON file that keeps what was measured on a GPU; None: nothing is kept
     overflowed: str | None = None  # JSON file that keeps which layers overflow float16; None: nothing is kept
     threads: int = 0  # CPU threads; 0: all cores of the machine
     faults: str | None = None  # directory that asks for faults; for tests only
