@@ -26,7 +26,8 @@ from upright.models.model import Model
 from upright.models.vision import TowerPass
 
 PASS_PATCHES = 8192  # images are packed up to here: enough to fill a device, and the first are ready soon
-PASS_STEPS = 8  # over which a pass is spread while sequences run
+PASS_STEPS = 4  # over which a pass is spread while sequences run
+SHARES_AHEAD = 2  # shares of a pass that the device may have before it
 TOWER_PRIORITY, STEP_PRIORITY = 0, -1  # of CUDA streams: where both have work the lower number goes first
 
 
@@ -57,6 +58,7 @@ class ImageEncoder:
         self._features: dict[bytes, Tensor] = {}
         self._passes: dict[bytes, _Pass] = {}  # by key: where features are that may not be ready
         self._queue: deque[_Pass] = deque()  # with layers left to queue, in order
+        self._shares: deque[torch.cuda.Event] = deque()  # recorded behind each share that the device was given
         self._running: deque[_Pass] = deque()  # the device has all of them, in order
 
     def drop(self, keys: list[bytes]) -> None:
@@ -79,8 +81,8 @@ class ImageEncoder:
     def encode(self, encodings: tuple[Encoding, ...]) -> None:
         """Take up new images and carry all on: to be called with every step, as a part of it.
 
-        Those that fit into a pass share it; an image always stays whole. The passes go on as far as is fair to the step
-        beside them: the more of them wait, the more of the device's time they get.
+        Those that fit into a pass share it; an image always stays whole. With a step goes a share of a pass, unless the
+        device still has as much before it as keeps it busy: what is queued beyond that would only hold up the host.
 
         Raises: ValueError without a vision tower; ImageFault when an image that could be decoded before no longer can.
         """
@@ -92,10 +94,13 @@ class ImageEncoder:
             made = _Pass(names, images, [self._pixels(image) for image in images])
             self._passes.update((image.key, made) for image in images)
             self._queue.append(made)
-        layers = -(-self._depth // PASS_STEPS) * len(self._queue)
-        if layers:
+        while self._shares and _has_passed(self._shares[0]):
+            self._shares.popleft()
+        if self._queue and len(self._shares) < SHARES_AHEAD:
             with self._on_stream():
-                self._advance(layers)
+                self._advance(-(-self._depth // PASS_STEPS))
+                if self._stream is not None:
+                    self._shares.append(self._stream.record_event())
 
     @torch.inference_mode()
     def place(self, hidden: Tensor, chunks: tuple[Chunk, ...]) -> None:
