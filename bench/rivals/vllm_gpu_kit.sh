@@ -12,7 +12,7 @@ version=0.23.0
 fetch() {
     local to=$1 work platforms=()
     work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
+    trap "rm -rf '$work'" EXIT  # now: the name is gone when it runs
     mkdir -p "$to/wheels"
     for glibc in 17 24 27 28 31 34 35 39; do platforms+=(--platform "manylinux_2_${glibc}_x86_64"); done
     platforms+=(--platform manylinux2014_x86_64 --platform manylinux1_x86_64)
