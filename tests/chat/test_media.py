@@ -158,7 +158,9 @@ def test_data_urls() -> None:
     encoded = base64.b64encode(b"bytes").decode()
     assert read(f"data:image/png;base64,{encoded}") == b"bytes"
     assert read(f"DATA:image/png;BASE64,{encoded.replace('=', '%3D')}") == b"bytes"
+    assert read(f"data:image/png;base64,{encoded[:4]}\n {encoded[4:]}") == b"bytes"
     assert read("data:text/plain,a%20b") == b"a b"
+    assert "broken base64" in refusal("data:image/png;base64,@@@@").message
     assert "150,000 bytes" in refusal("data:;base64," + base64.b64encode(b"x" * 150_000).decode()).message
     assert refusal("data:;base64," + "A" * 1_000_000).code == "media_too_large"
 

@@ -124,7 +124,7 @@ def test_portable_declines_what_an_old_card_does(layout):
 def test_a_forced_one_forces_only_the_layouts_it_has():
     assert choose(cuda("packed"), forced="flash").candidate is FLASH
     assert choose(cuda("decode"), forced="flash").candidate is choose(cuda("decode")).candidate
-    with pytest.raises(NoAttention, match="triton: needs CUDA, not cpu"):
+    with pytest.raises(NoAttention, match="--attention triton cannot serve decode steps here: needs CUDA, not cpu"):
         choose(NEED, forced="triton")
 
 
@@ -196,7 +196,7 @@ def test_when_none_can_every_one_is_named_with_its_reason():
 
 def test_a_forced_one_that_declines_is_not_replaced():
     need = AttentionNeed("mps", None, torch.float32, 64, "packed")
-    with pytest.raises(NoAttention, match="sdpa: not tried on mps; reference: sdpa is forced"):
+    with pytest.raises(NoAttention, match="--attention sdpa cannot serve packed steps here: not tried on mps"):
         choose(need, forced="sdpa")
 
 

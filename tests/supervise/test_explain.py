@@ -302,6 +302,10 @@ def test_suspects_are_named_and_a_crowd_is_not() -> None:
     assert "request b (100 prompt tokens, 2 images) was aboard at 3 deaths" in advice
     assert "--record-content" in advice
     assert "request a" not in advice
+    many = [request(str(number), suspected=True) for number in range(18)]
+    _, advice = told(signal="SIGSEGV", requests=many)
+    assert "any of the 18 suspects in the table may be the reason" in advice
+    assert "was aboard at" not in advice
     assert "request a (" in told(signal="SIGSEGV", requests=[request("a"), request("b", aboard=False)])[1]
     assert "request a" not in told(signal="SIGSEGV", requests=[request("a"), request("b")])[1]
     assert "request a" not in told(cause="outside", signal="SIGKILL", oom_kills=0, requests=[request("a")])[1]

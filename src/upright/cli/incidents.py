@@ -73,12 +73,17 @@ def _list(incidents: list[Incident], directory: Path, as_json: bool) -> None:
     for column in ("how", "requests", "what was done"):
         table.add_column(column, overflow="fold")
     for one in incidents:
-        cells = (one.id, shown_time(one.when), one.cause, shown_how(one.how), _requests(one), " ".join(one.decision))
+        cells = (one.id, shown_time(one.when), one.cause, shown_how(one.how), _requests(one), _sentences(one.decision))
         table.add_row(*(Text(cell) for cell in cells))  # Text: a bracket in it is no markup
     console = Console()
     if not console.is_terminal:
         console.width = PIPED_WIDTH
     console.print(table)
+
+
+def _sentences(parts: list[str]) -> str:
+    """One after the other, with a full stop between them."""
+    return ". ".join(part.removesuffix(".") for part in parts) + ("." if parts and parts[-1].endswith(".") else "")
 
 
 def _show(incident: Incident, as_json: bool) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from upright.engine.bench_cases import Case, Failed, Job, Peaks, Report, Row, Skipped, Stage, picture
 from upright.engine.bench_work import CaseWork
+from upright.engine.lifeline import die_with_parent
 from upright.engine.process import DECODING_POLL_MS
 from upright.messages import EngineOptions, Image, Loading, Request, SamplingParams
 
@@ -36,6 +37,7 @@ PEAK_ROUNDS = {"cuda": 10, "cpu": 2}
 
 
 def main() -> None:
+    die_with_parent()  # an engine that nobody waits for holds a GPU
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     out = os.fdopen(os.dup(1), "wb", buffering=0)  # reports; whatever else writes to standard output joins the errors
     os.dup2(2, 1)

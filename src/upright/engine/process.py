@@ -7,7 +7,6 @@ way.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import fcntl
 import gc
@@ -16,7 +15,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -26,6 +24,7 @@ import msgspec
 
 from upright.engine.black_box import BlackBox
 from upright.engine.faults import Faults
+from upright.engine.lifeline import die_with
 from upright.engine.link import Link
 from upright.engine.memory_errors import is_out_of_memory
 from upright.engine.recorder import Recorder
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG = 1
 BEAT_MS = 250  # how often an idle engine gives a sign of life; the least patience of the front is a second
 IDLE_CHECK_SECONDS = 5.0  # how often an idle engine proves its block cache's invariants
 DECODING_POLL_MS = 1  # how often it looks whether an image is decoded while nothing else is to be done
@@ -61,7 +59,7 @@ TURN_SECONDS = 0.001  # of a thread of Python while another waits: images are de
 
 def main() -> None:
     launch = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Launch)
-    _die_with_front(launch.life_fd)
+    die_with(launch.life_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the front's to handle: it drains first
     stacks = _write_stacks_to(launch.stacks_fd)
     configure_logging("engine", launch.log_level)
@@ -210,16 +208,3 @@ def _write_stacks_to(fd: int) -> io.FileIO:
     faulthandler.enable(file=file, all_threads=True)
     faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)
     return file
-
-
-def _die_with_front(life_fd: int) -> None:
-    """End this process as soon as the front is gone: the kernel's signal, and a pipe for where that does not reach."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.read(life_fd, 1):
-            pass
-        os._exit(0)
-
-    threading.Thread(target=watch, name="front-watch", daemon=True).start()

@@ -171,6 +171,8 @@ def _ignored_on_a_cpu(config: ServeConfig, notes: list[str]) -> None:
     for flag, wanted in (("--cuda-graphs", config.cuda_graphs), ("--portable", config.portable)):
         if wanted:
             notes.append(f"{flag} changes nothing: the model runs on the CPU")
+    if config.gpu_memory_utilization != ServeConfig.model_fields["gpu_memory_utilization"].default:
+        notes.append("--gpu-memory-utilization changes nothing: the model runs on the CPU; see --kv-cache-memory")
 
 
 def _gpu_context(

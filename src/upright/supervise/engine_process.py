@@ -172,8 +172,9 @@ class EngineProcess:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
             return False  # not Linux, or it has just ended
-        if fields[0] != "Z":
-            self.resident_bytes = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        pages = int(fields[21])
+        if pages:  # one that is ending holds nothing any more
+            self.resident_bytes = pages * os.sysconf("SC_PAGE_SIZE")
         return fields[0] in "Tt"
 
     # ---- its life ----------------------------------------------------------------------------------------------------

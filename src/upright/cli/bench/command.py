@@ -132,6 +132,10 @@ def _measure_engine(
         console.print(engine_table(rows, peaks))
     for name, reason in skipped.items():
         console.print(f"not measured: {name}: {reason}")
+    left_out = [case.name for case in CASES if case.name not in {chosen.name for chosen in cases}]
+    if left_out and not only:
+        what = "quick run" if quick else "CPU"
+        console.print(f"left out of a {what}: {'; '.join(left_out)}. Name with --only what is wanted all the same.")
     if code != 0:
         raise CannotMeasure(f"the engine ended with code {code}; what it said is above")
     return {
@@ -157,14 +161,17 @@ def _measure_server(own: dict[str, Any], key: str, only: tuple[str, ...], consol
     loads = _loads(own, only)
     if not loads:
         raise ConfigError(f"--only names none of the loads: {'; '.join(load.name for load in LOADS)}")
-    rows = []
+    outcomes = []
     with console.status("warming up") as status:
         for number, load in enumerate(loads, 1):
             few = msgspec.structs.replace(load, requests=min(8, load.at_once), output=min(8, load.output))
             run_load(url, key, model, few, seed=10 * number)
             status.update(load.name)
-            rows.append(load_row(load, run_load(url, key, model, load, seed=10 * number + 1)))
+            outcomes.append(run_load(url, key, model, load, seed=10 * number + 1))
+    rows = [load_row(load, outcome) for load, outcome in zip(loads, outcomes, strict=True)]
     console.print(load_table(rows, f"{model} at {url}"))
+    if not any(outcome.finished for outcome in outcomes):
+        raise CannotMeasure("no request has been answered; the table says why")
     return {"url": url, "model": model, "rows": rows}
 
 

@@ -21,6 +21,7 @@ TAIL_BYTES = 4096  # of an answer, in which its end and its usage stand
 _CONTENT = re.compile(rb'"(?:content|text)": ?"[^"]')
 _TOKENS = re.compile(rb'"completion_tokens": ?(\d+)')
 _DONE = b"data: [DONE]"
+_MESSAGE = re.compile(rb'"message": ?"((?:[^"\\]|\\.){1,200})')
 _ERROR = re.compile(rb'data: ?\{"error"')
 
 
@@ -64,6 +65,12 @@ class Target:
         if self.key:
             lines.append(f"Authorization: Bearer {self.key}")
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def _told(body: bytearray) -> str:
+    """What a server says in OpenAI's form of an error, or nothing."""
+    found = _MESSAGE.search(body)
+    return f": {found[1].decode(errors='replace')}" if found else ""
 
 
 class Connection(asyncio.Protocol):
@@ -152,7 +159,7 @@ class Connection(asyncio.Protocol):
             return
         status = parser.get_status_code()
         if status != 200:
-            self._end(f"HTTP {status}")
+            self._end(f"HTTP {status}{_told(self.body)}")
         elif self._stream and not answer.error and _DONE not in self.body[-TAIL_BYTES:]:
             self._end("stream cut")
         else:

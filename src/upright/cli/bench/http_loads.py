@@ -20,6 +20,7 @@ import msgspec
 
 from upright.cli.bench.http_client import Answer, Connection, Target, ask_all
 from upright.engine.bench_cases import CROP, PAGE, Size, picture
+from upright.engine.lifeline import die_with_parent
 
 PICTURES = 64  # different ones in a load; those after repeat them
 CONNECTIONS_A_PROCESS = 64
@@ -178,6 +179,7 @@ async def model_name(url: str, key: str = "") -> str:
 def main() -> None:
     import uvloop
 
+    die_with_parent()
     share = msgspec.json.decode(sys.stdin.buffer.readline(), type=Share)
     made = bodies(share)
     sys.stdout.buffer.write(b"ready\n")

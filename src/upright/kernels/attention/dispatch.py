@@ -88,6 +88,11 @@ def choose(
                 break
         else:
             declined[candidate.name] = reason
+    if not able and forced is not None:
+        why = declined.get(forced, f"it has nothing for {need.layout} attention on this device")
+        raise NoAttention(
+            f"--attention {forced} cannot serve {need.layout} steps here: {why}; without it the first that can is taken"
+        )
     if not able:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in declined.items())
         raise NoAttention(f"no attention candidate can serve {need}: {reasons}")

@@ -29,6 +29,9 @@ from upright.supervise.incidents.known_errors import known_error
 Rule = Callable[[Incident], Iterator[str]]
 
 
+FEW = 4  # suspects that are worth a line each
+
+
 def explain(incident: Incident) -> tuple[list[str], list[str]]:
     """(ruled out, advice), the most particular first. Never empty advice."""
     ruled_out = [line for rule in RULED_OUT for line in rule(incident)]
@@ -137,6 +140,9 @@ def _what_was_aboard(incident: Incident) -> Iterator[str]:
         return
     suspects = [request for request in incident.requests if request.suspected]
     aboard = [request for request in incident.requests if request.aboard]
+    if len(suspects) > FEW:
+        yield f"any of the {len(suspects)} suspects in the table may be the reason: another death tells them apart"
+        return
     for request in suspects or (aboard if len(aboard) == 1 else []):
         with_images = f", {request.images} image{'s' if request.images > 1 else ''}" if request.images else ""
         times = f"{request.deaths} deaths" if request.deaths > 1 else "this death"
