@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from upright.engine.device_slots import DeviceSlots
+from upright.engine.host_buffers import HostBuffers
 from upright.kernels.attention.batch import KVCache, decode_batch
 from upright.kernels.decode_inputs import apply_table_updates, prepare_decode
 from upright.kernels.sampling import draw
 from upright.models.model import Model
 
-IN_FLIGHT = 4  # host buffers in turn: more than steps can be queued, so that none is written while it is read
 _ROW = 5  # integers a row: slot, position, and one new block of a table as (slot, place, block)
 
 
@@ -33,14 +33,11 @@ class DecodeStep:
         self._cache = cache
         self._slots = slots
         self._inputs = torch.zeros(_ROW * most, dtype=torch.int32, device=model.device)
-        self._pinned = model.device.type == "cuda"
-        self._host = [torch.zeros(_ROW * most, dtype=torch.int32, pin_memory=self._pinned) for _ in range(IN_FLIGHT)]
-        self._turn = 0
+        self._host = HostBuffers(_ROW * most, torch.int32, model.device)
 
     def stage(self, rows: int, slots: Rows[int], positions: Rows[int], updates: Rows[tuple[int, int, int]]) -> None:
         """Send the inputs of a run of `rows` rows. `updates` has at most `rows` entries; missing rows are dummies."""
-        host = self._host[self._turn]
-        self._turn = (self._turn + 1) % IN_FLIGHT
+        host = self._host.next()
         values = host.numpy()
         count = len(slots)
         values[:count] = slots
@@ -50,7 +47,7 @@ class DecodeStep:
         changes = values[2 * rows : _ROW * rows]
         changes[: 3 * len(updates)] = np.asarray(updates, dtype=np.int32).reshape(-1)
         changes[3 * len(updates) :] = -1
-        self._inputs[: _ROW * rows].copy_(host[: _ROW * rows], non_blocking=self._pinned)
+        self._inputs[: _ROW * rows].copy_(host[: _ROW * rows], non_blocking=True)
 
     def run(self, rows: int) -> Tensor:
         """Launch the step; `tokens[:rows]` are its draws. Returns the logits [rows, vocabulary]."""

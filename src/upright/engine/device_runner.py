@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from upright.engine.decode_graphs import DecodeGraphs
-from upright.engine.decode_step import IN_FLIGHT, DecodeStep
+from upright.engine.decode_step import DecodeStep
 from upright.engine.device_slots import DeviceSlots
+from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
 from upright.engine.sampler import sample
@@ -53,10 +54,7 @@ class DeviceRunner(Runner):
                 self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
-        self._host_tokens = [
-            torch.empty(slots, dtype=torch.int64, pin_memory=self._stream is not None) for _ in range(IN_FLIGHT)
-        ]
-        self._turn = 0
+        self._host_tokens = HostBuffers(slots, torch.int64, device)
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
@@ -120,9 +118,8 @@ class DeviceRunner(Runner):
             self.drawn[where] = drawn.tokens
             for row, logprob in zip(eager, drawn.logprobs, strict=True):
                 logprobs[row] = logprob
-        host = self._host_tokens[self._turn][: len(slots)]
-        self._turn = (self._turn + 1) % IN_FLIGHT
-        host.copy_(tokens, non_blocking=self._stream is not None)
+        host = self._host_tokens.next()[: len(slots)]
+        host.copy_(tokens, non_blocking=True)
         flags = self._flags()
         return Launched(host, logprobs, self._mark(), flags)
 

@@ -72,7 +72,7 @@ class DeviceSlots:
             if len(blocks) != uploaded[slot]:
                 updates += [(slot, place, blocks[place]) for place in range(uploaded[slot], len(blocks))]
                 uploaded[slot] = len(blocks)
-        if len(updates) <= room:  # NOTE: also without any
+        if len(updates) <= room:
             return updates
         columns = torch.tensor(updates, dtype=torch.int64).t().contiguous()
         slots, places, numbers = sent(columns, self.tables.device)

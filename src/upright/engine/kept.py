@@ -7,8 +7,6 @@ what an engine with these takes of the memory.
 from __future__ import annotations
 
 import json
-import logging
-import os
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,9 @@ import msgspec
 
 from upright import __version__
 from upright.engine.footprint import Footprint
+from upright.engine.kept_entries import KeptEntries
 from upright.messages import EngineOptions
 from upright.models.model import Measured
-
-log = logging.getLogger(__name__)
 
 JITTER_BYTES = 2**28  # by which free memory may differ between two starts that are alike
 KEPT_ENTRIES = 64  # configurations that a file remembers
@@ -46,15 +43,12 @@ def fingerprint(options: EngineOptions, *facts: str) -> str:
 
 
 class KeptMeasurements:
-    """Those of one fingerprint, in a small JSON file with those of others.
-
-    A file that cannot be read or written is told in the log and otherwise done without.
-    """
+    """Those of one fingerprint, in a small JSON file with those of others."""
 
     def __init__(self, file: Path | None, key: str) -> None:
-        self._file = file
+        self._entries: KeptEntries[Kept] = KeptEntries(file, Kept, "what was measured", KEPT_ENTRIES)
         self._key = key
-        self._known = self._read().get(key, Kept())
+        self._known = self._entries.get(key) or Kept()
 
     @property
     def measured(self) -> Measured:
@@ -84,29 +78,4 @@ class KeptMeasurements:
 
     def _keep(self, kept: Kept) -> None:
         self._known = kept
-        entries = self._read()
-        entries.pop(self._key, None)
-        entries[self._key] = kept
-        self._write(dict(list(entries.items())[-KEPT_ENTRIES:]))
-
-    def _read(self) -> dict[str, Kept]:
-        if self._file is None:
-            return {}
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Kept])
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("cannot read what was measured before in %s: %s", self._file, error)
-            return {}
-
-    def _write(self, entries: dict[str, Kept]) -> None:
-        if self._file is None:
-            return
-        temporary = self._file.with_suffix(f".{os.getpid()}.new")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=2))
-            temporary.replace(self._file)
-        except OSError as error:
-            log.warning("cannot keep what was measured in %s: %s", self._file, error)
+        self._entries.put(self._key, kept)

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from hashlib import blake2b
 from pathlib import Path
 
-import msgspec
-import torch
 from torch import Tensor
 
+from upright.engine.host_buffers import HostBuffers
+from upright.engine.kept_entries import KeptEntries
 from upright.engine.start_error import StartError
 from upright.messages import EngineOptions
 from upright.models.decoder import Decoder
@@ -30,7 +29,6 @@ from upright.models.model import Model
 
 log = logging.getLogger(__name__)
 
-BUFFERS = 4  # on the host, in turn: more than steps can be queued, so that none is written while it is read
 KEPT_MODELS = 64  # that a file remembers
 BEYOND = "the checkpoint's activations exceed 65,504, the most that float16 holds"
 OTHER_DTYPE = "use --dtype bfloat16 where the GPU has it (compute capability 8.0 and above), or --dtype float32"
@@ -46,47 +44,18 @@ class Float16Overflow(Exception):
 
 
 class WideLayers:
-    """Layers of one model that need a wider range, in a small JSON file with those of others.
-
-    A file that cannot be read or written is told in the log and otherwise done without.
-    """
+    """Layers of one model that need a wider range, in a small JSON file with those of others."""
 
     def __init__(self, file: Path | None, key: str) -> None:
-        self._file = file
+        self._entries: KeptEntries[list[int]] = KeptEntries(file, list[int], "which layers overflowed", KEPT_MODELS)
         self._key = key
 
     def recall(self) -> list[int]:
-        return self._read().get(self._key, [])
+        return self._entries.get(self._key) or []
 
     def learn(self, layers: list[int]) -> bool:
         """Add to what is known. False: nothing can be kept."""
-        entries = self._read()
-        entries[self._key] = sorted({*entries.pop(self._key, []), *layers})
-        return self._write(dict(list(entries.items())[-KEPT_MODELS:]))
-
-    def _read(self) -> dict[str, list[int]]:
-        if self._file is None:
-            return {}
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, list[int]])
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("cannot read which layers overflowed before in %s: %s", self._file, error)
-            return {}
-
-    def _write(self, entries: dict[str, list[int]]) -> bool:
-        if self._file is None:
-            return False
-        temporary = self._file.with_suffix(f".{os.getpid()}.new")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(entries), indent=2))
-            temporary.replace(self._file)
-        except OSError as error:
-            log.warning("cannot keep which layers overflowed in %s: %s", self._file, error)
-            return False
-        return True
+        return self._entries.put(self._key, sorted({*self.recall(), *layers}))
 
 
 class OverflowWatch:
@@ -96,10 +65,7 @@ class OverflowWatch:
         self._decoder = decoder
         self._flags = flags.flatten()
         self._kept = kept
-        self._buffers: list[Tensor] = []  # pinned int32 [layers + 1], where the flags are on a GPU
-        if flags.device.type == "cuda":
-            self._buffers = [torch.empty(len(flags), dtype=torch.int32, pin_memory=True) for _ in range(BUFFERS)]
-        self._turn = 0
+        self._host = HostBuffers(len(flags), flags.dtype, flags.device)
         known = [layer for layer in kept.recall() if 0 <= layer < decoder.config.layers]
         if known:
             decoder.widen(known)
@@ -107,11 +73,7 @@ class OverflowWatch:
 
     def send(self) -> Tensor:
         """The flags int32 [layers + 1] on the host, once the device has done all that it has been given so far."""
-        if not self._buffers:
-            return self._flags.clone()
-        buffer = self._buffers[self._turn]
-        self._turn = (self._turn + 1) % len(self._buffers)
-        return buffer.copy_(self._flags, non_blocking=True)
+        return self._host.next().copy_(self._flags, non_blocking=True)
 
     def check(self, sent: Tensor) -> None:
         """Look at what `send` returned, which must be there.

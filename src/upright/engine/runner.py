@@ -56,9 +56,7 @@ class Runner:
         self.prompts = Prompts(vision.merge_size if vision is not None else 1)
         self.blocks = cache.blocks  # that sequences may own
         self.drawn = torch.zeros(slots + 1, dtype=torch.int64, device=model.device)  # last token drawn in each slot
-        self.watch: OverflowWatch | None = (
-            None  # float16's: start-up sets it before the first step that draws for anybody
-        )
+        self.watch: OverflowWatch | None = None  # float16's; start-up sets it before a step draws for anybody
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:

@@ -17,15 +17,15 @@ SERVED = {"cuda"}  # types of devices; tests add "cpu" to run the kernels in Tri
 
 def serves(tensor: Tensor) -> bool:
     """True when a Triton kernel should take `tensor`."""
-    return tensor.device.type in SERVED and _installed()
+    return tensor.device.type in SERVED and has_triton()
 
 
 @cache
-def _installed() -> bool:
+def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
 def import_compiler() -> None:
     """Import triton where it will serve, which takes it a second; it takes no device memory. Anywhere else, nothing."""
-    if torch.version.cuda is not None and Path("/dev/nvidiactl").exists() and _installed():
+    if torch.version.cuda is not None and Path("/dev/nvidiactl").exists() and has_triton():
         importlib.import_module("triton")

@@ -16,7 +16,7 @@ from torch import Tensor
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
 from upright.kernels.attention.measure import PAGE, packed_clock
-from upright.kernels.attention.tiles import has_triton
+from upright.kernels.compiled import has_triton
 from upright.kernels.measure_linear import measure_linear
 from upright.kernels.native.library import NativeUnavailable
 from upright.models.decoder import Decoder

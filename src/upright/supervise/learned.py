@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import replace
 from datetime import datetime
 from hashlib import blake2b
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from upright import __version__
+from upright.engine.kept_entries import KeptEntries
 from upright.messages import EngineOptions
 from upright.supervise.policy import RungTraits, State
 
@@ -46,38 +46,18 @@ def first_state(ladder: tuple[RungTraits, ...], lessons: Lessons | None, now: fl
 
 
 class Lessons:
-    """A small JSON file. One that cannot be read or written is told in the log and otherwise does without."""
+    """What was learned of one configuration, in a file with others."""
 
     def __init__(self, file: Path, key: str) -> None:
-        self._file = file
+        self._entries: KeptEntries[Lesson] = KeptEntries(file, Lesson, "what was learned")
         self._key = key
 
     def recall(self) -> Lesson | None:
-        return self._read().get(self._key)
+        return self._entries.get(self._key)
 
     def learn(self, rung: str, relapses: int, why: str) -> None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._write(self._read() | {self._key: Lesson(rung, relapses, now, why)})
+        self._entries.put(self._key, Lesson(rung, relapses, now, why))
 
     def forget(self) -> None:
-        lessons = self._read()
-        if lessons.pop(self._key, None) is not None:
-            self._write(lessons)
-
-    def _read(self) -> dict[str, Lesson]:
-        try:
-            return msgspec.json.decode(self._file.read_bytes(), type=dict[str, Lesson])
-        except FileNotFoundError:
-            return {}
-        except (OSError, msgspec.DecodeError) as error:
-            log.warning("cannot read what was learned before in %s: %s", self._file, error)
-            return {}
-
-    def _write(self, lessons: dict[str, Lesson]) -> None:
-        temporary = self._file.with_suffix(f".{os.getpid()}.new")
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(lessons), indent=2))
-            temporary.replace(self._file)
-        except OSError as error:
-            log.warning("cannot keep what was learned in %s: %s", self._file, error)
+        self._entries.drop(self._key)

@@ -43,7 +43,7 @@ class AttentionNeed:
     @property
     def modern(self) -> bool:
         """True on CUDA from sm80 on, unless only what is portable is wanted."""
-        return not self.portable and self.capability is not None and self.capability >= _MODERN
+        return self.modern_declined() is None
 
     def modern_declined(self) -> str | None:
         """Why nothing that begins with sm80 can serve; None when it can."""
@@ -55,15 +55,17 @@ class AttentionNeed:
             return f"needs sm80 or later, not sm{''.join(map(str, self.capability or (0,)))}"
         return None
 
+    def half_declined(self) -> str | None:
+        """Why nothing that takes 16-bit values alone can serve; None when it can."""
+        if self.dtype not in (torch.float16, torch.bfloat16):
+            return f"wants float16 or bfloat16, not {str(self.dtype).removeprefix('torch.')}"
+        return None
 
-def unserved_paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
-    """For candidates without paged attention. Raises: NotImplementedError."""
-    raise NotImplementedError("this attention candidate has no paged attention")
-
-
-def unserved_packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-    """For candidates without packed attention. Raises: NotImplementedError."""
-    raise NotImplementedError("this attention candidate has no packed attention")
+    def heads_declined(self, most: int) -> str | None:
+        """Why nothing that takes heads of multiples of 8, up to `most`, can serve; None when it can."""
+        if self.head_size > most or self.head_size % 8:
+            return f"wants heads of at most {most}, a multiple of 8, not {self.head_size}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Candidate:
 
     name: str
     declines: Callable[[AttentionNeed], str | None]
-    paged: Paged = unserved_paged
-    packed: Packed = unserved_packed
+    paged: Paged
+    packed: Packed
     layouts: tuple[Layout, ...] = ("decode", "prefill", "packed")
     capturable: bool = False  # its decode reads lengths on the device alone, so a CUDA graph may hold it

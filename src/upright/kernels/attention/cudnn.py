@@ -31,11 +31,7 @@ def _declines(need: AttentionNeed) -> str | None:
         return triton_declined(need)  # which serves what is not a whole prompt
     if torch.backends.cudnn.version() is None:  # type: ignore[no-untyped-call]
         return "this build of PyTorch has no cuDNN"
-    if need.dtype not in (torch.float16, torch.bfloat16):
-        return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
-    if need.head_size > 128 or need.head_size % 8:
-        return f"wants heads of at most 128, a multiple of 8, not {need.head_size}"
-    return None
+    return need.half_declined() or need.heads_declined(128)
 
 
 def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:

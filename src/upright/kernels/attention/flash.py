@@ -12,10 +12,8 @@ from torch import Tensor
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, attend_mixed
-from upright.kernels.attention.tiles import has_triton
+from upright.kernels.compiled import has_triton
 from upright.kernels.transfer import sent
-
-_HALF_WIDTH = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,7 @@ def _declines(need: AttentionNeed) -> str | None:
         return reason
     if need.layout == "decode":
         return "wants lengths on the host"
-    if need.dtype not in _HALF_WIDTH:
-        return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
-    if need.head_size > 256 or need.head_size % 8:
-        return f"wants heads of at most 256, a multiple of 8, not {need.head_size}"
-    return None
+    return need.half_declined() or need.heads_declined(256)
 
 
 def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:

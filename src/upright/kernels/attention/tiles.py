@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from importlib.util import find_spec
-
 import torch
 from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, decode_rows
+from upright.kernels.compiled import has_triton
 from upright.kernels.transfer import sent
-
-
-@lru_cache
-def has_triton() -> bool:
-    return find_spec("triton") is not None
 
 
 def triton_declined(need: AttentionNeed) -> str | None:
@@ -29,12 +22,7 @@ def triton_declined(need: AttentionNeed) -> str | None:
 
 
 def _declines(need: AttentionNeed) -> str | None:
-    reason = need.modern_declined() or triton_declined(need)
-    if reason is not None:
-        return reason
-    if need.dtype not in (torch.float16, torch.bfloat16):
-        return f"wants float16 or bfloat16, not {str(need.dtype).removeprefix('torch.')}"
-    return None
+    return need.modern_declined() or triton_declined(need) or need.half_declined()
 
 
 def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix: bool = True) -> Tensor:
