@@ -52,6 +52,7 @@ BROKEN_MODELS: dict[str, tuple[Damage, tuple[str, ...]]] = {
 
 WRONG_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "no-gpu": (("--device", "cuda"), ("--device cuda, but", "use --device cpu")),
+    "attention": (("--device", "cpu", "--attention", "triton"), ("--attention triton cannot serve", "without it")),
     "small-cache": (
         ("--kv-cache-memory", "64KiB"),
         ("--kv-cache-memory 64.0 KiB holds 32 tokens", "4096", "--max-model-len 32", "--kv-cache-memory 6291456"),
@@ -69,13 +70,14 @@ WRONG_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 
 def refused(server: RunningServer, *words: str) -> None:
-    """It ends by itself, says so in words, and leaves nothing."""
+    """It ends by itself, says so in words, and leaves nothing: no report of a death either."""
     assert server.wait() in (1, 2)
     said = server.log
     for word in words:
         assert word in said, said
     assert "Traceback" not in said
     assert server.left_behind() == []
+    assert list(server.state.glob("incidents/*")) == []
 
 
 @pytest.fixture

@@ -93,22 +93,26 @@ class FakeEngine:
                     return 0
 
     def misbehave(self, behaviour: str, load: Load) -> int | None:
-        """Deaths at start-up. `small FILE`: only small steps will do. `twice FILE`: the first two starts fail."""
+        """Deaths at start-up. `small FILE`: only small steps will do. `twice FILE`: the first two starts fail.
+        `waver FILE`: the first start fails, the second is refused."""
         name, _, file = behaviour.partition(" ")
         match name:
             case "crash":
                 return 3
             case "refuse":
-                self.send(StartFailed("the weights are of the wrong colour", "paint them"))
-                return 1
+                return self.refuse()
             case "small" if load.options.max_num_seqs > 1:
                 self.send(StartFailed("cannot allocate 4 GiB", "use less", memory=True))
                 return 1
             case "twice":
-                starts = len(Path(file).read_text()) if Path(file).exists() else 0
-                Path(file).write_text("x" * (starts + 1))
-                return 4 if starts < 2 else None
+                return 4 if count_start(Path(file)) <= 2 else None
+            case "waver":
+                return 4 if count_start(Path(file)) == 1 else self.refuse()
         return None
+
+    def refuse(self) -> int:
+        self.send(StartFailed("the weights are of the wrong colour", "paint them"))
+        return 1
 
     def serve(self, request: Request) -> None:
         kind, replayed = request.prompt[0], request.attempt > 0
@@ -160,6 +164,13 @@ class FakeEngine:
         """Everything that was sent is on its way."""
         self.socket.close()
         self.context.term()
+
+
+def count_start(file: Path) -> int:
+    """Which start this is, from 1."""
+    starts = 1 + (len(file.read_text()) if file.exists() else 0)
+    file.write_text("x" * starts)
+    return starts
 
 
 def main() -> int:

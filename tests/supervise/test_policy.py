@@ -243,9 +243,11 @@ def test_an_engine_that_has_served_is_tried_for_longer() -> None:
 
 def test_a_refusal_is_final_unless_it_served_before_or_lacks_memory() -> None:
     refused = FailedStart(0.0, "crash", "exit code 1", "no GPU; use --device cpu")
-    assert policy.after_failed_start(State(), refused)[1] == Decision(None, (), ("no GPU; use --device cpu",))
-    assert policy.after_failed_start(policy.after_start(State()), refused)[1].delay is not None
-    assert policy.after_failed_start(State(), replace(refused, cause="memory"))[1].delay is not None
+    final = Decision(None, (), ("no GPU; use --device cpu",), misconfigured=True)
+    assert policy.after_failed_start(State(), refused)[1] == final
+    for state, failed in (policy.after_start(State()), refused), (State(), replace(refused, cause="memory")):
+        decision = policy.after_failed_start(state, failed)[1]
+        assert decision.delay is not None and not decision.misconfigured
 
 
 def test_engines_that_do_nothing_end_it() -> None:

@@ -280,15 +280,19 @@ def test_the_last_words_of_an_engine_count() -> None:
     guarded(test)
 
 
-def test_a_refusal_at_start_is_final_and_told() -> None:
+def test_a_refusal_at_start_is_final_and_told_and_no_incident(tmp_path: Path) -> None:
+    incidents = tmp_path / "incidents"
+
     async def test() -> None:
-        async with running("refuse") as service:
+        async with running("refuse", incidents=incidents) as service:
             assert service.state == "failed"
             assert service.failure == "the weights are of the wrong colour; paint them"
             with pytest.raises(EngineUnavailable, match="wrong colour"):
                 service.admit(1)
+            assert (service.status().deaths, service.status().last_death) == (0, None)
 
     guarded(test)
+    assert reports(incidents) == []
 
 
 def test_engines_that_never_serve_are_given_up() -> None:
@@ -318,6 +322,27 @@ def test_a_lack_of_memory_at_start_leads_to_a_smaller_configuration_that_is_reme
             assert service.status().deaths == policy.START_TRIES
 
     guarded(test)
+
+
+def test_a_lack_of_memory_at_start_is_an_incident(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running("small", incidents=tmp_path / "incidents") as service:
+            assert service.status().last_death is not None
+
+    guarded(test)
+    assert [report["cause"] for report in reports(tmp_path / "incidents")] == ["memory"] * policy.START_TRIES
+
+
+def test_a_refusal_after_another_death_is_an_incident_too(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with running(f"waver {tmp_path / 'starts'}", incidents=tmp_path / "incidents") as service:
+            assert (service.state, service.status().deaths) == ("failed", 2)
+            assert "wrong colour" in service.failure
+
+    guarded(test)
+    assert [report["how"] for report in reports(tmp_path / "incidents")] == [
+        "exit code 4", "the weights are of the wrong colour",
+    ]  # fmt: skip
 
 
 def test_starts_that_fail_a_few_times_are_tried_again(tmp_path: Path) -> None:

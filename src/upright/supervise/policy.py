@@ -139,6 +139,7 @@ class Decision:
     delay: float | None
     convicted: tuple[Suspect, ...] = ()
     why: tuple[str, ...] = ()  # sentences for the operator
+    misconfigured: bool = False  # the engine's own word that what was asked for cannot serve here: no rung mends that
 
 
 # ---- deaths ----------------------------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def _judge_rung(state: State, death: Death) -> tuple[State, tuple[str, ...]]:
 def after_failed_start(state: State, failed: FailedStart) -> tuple[State, Decision]:
     """An engine has died before it served: try again, on a safer rung if need be, and not for ever."""
     if failed.refused is not None and failed.cause != "memory" and not state.served:
-        return state, Decision(None, why=(failed.refused,))
+        return state, Decision(None, why=(failed.refused,), misconfigured=True)
     if failed.cause == "outside":
         why = f"it was ended from outside while it started ({failed.how})"
         return _go_on(replace(state, interrupted=state.interrupted + 1), (), (why,), 0)

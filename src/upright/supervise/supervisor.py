@@ -294,6 +294,8 @@ class Supervisor:
             decision = keeper.engine_ended(EngineEnd(now, diagnosis.cause, struck, incident))
         else:
             decision = self._after_failed_start(diagnosis)
+            if decision.misconfigured and not self._deaths:
+                return self._go_on(decision)  # whoever set it is told all there is to know: a report would add nothing
         self._deaths += 1
         self._last_death = LastDeath(moment.isoformat(timespec="milliseconds"), incident)
         replayed = keeper.unfinished
