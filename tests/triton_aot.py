@@ -34,12 +34,13 @@ class Launch:
         signature, constants, attributes = {}, {}, {}
         for index, parameter in enumerate(self.kernel.params):
             value = self.arguments.get(parameter.name, parameter.default)
-            if parameter.is_constexpr or value is None or (type(value) is int and value == 1):
+            special = not parameter.do_not_specialize
+            if parameter.is_constexpr or value is None or (type(value) is int and value == 1 and special):
                 signature[parameter.name], constants[parameter.name] = "constexpr", value
                 continue
             signature[parameter.name] = _type(value)
             aligned = value.data_ptr() % 16 == 0 if isinstance(value, torch.Tensor) else value % 16 == 0
-            if aligned and not isinstance(value, float):
+            if aligned and special and not isinstance(value, float):
                 attributes[(index,)] = [["tt.divisibility", 16]]
         source = ASTSource(self.kernel, signature, constants, attributes)
         return triton.compile(source, target=GPUTarget("cuda", capability, 32), options=self.options)

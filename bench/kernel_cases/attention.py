@@ -13,7 +13,6 @@ from kernel_timing import Case, relative_error
 from upright.kernels.attention import tiles
 from upright.kernels.attention.batch import PagedBatch, decode_batch, make_batch
 from upright.kernels.attention.candidate import Candidate
-from upright.kernels.attention.cudnn import CUDNN
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
@@ -95,7 +94,7 @@ def _prefill(device: torch.device, model: str, name: str, spans: list[tuple[int,
     expected = REFERENCE.paged(query.float(), layer, batch, size**-0.5)
     moved = sum(context for _, context in spans) * 2 * kv_heads * size * 2 + 2 * query.numel() * 2
     pairs = sum(new * (context - new) + new * (new + 1) // 2 for new, context in spans)
-    for candidate in (FLASH, CUDNN, tiles.TRITON, PORTABLE):
+    for candidate in (FLASH, tiles.TRITON, PORTABLE):
         yield _case(
             f"prefill {model} {name}", candidate.name, candidate, query, layer, [batch], expected, moved,
             4 * pairs * heads * size,

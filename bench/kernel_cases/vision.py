@@ -9,10 +9,10 @@ import torch
 from kernel_timing import Case, relative_error
 
 from upright.kernels.attention.candidate import Candidate
-from upright.kernels.attention.cudnn import CUDNN
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON
 
 HEADS, SIZE = 16, 80
@@ -29,7 +29,7 @@ def cases(device: torch.device, quick: bool) -> Iterator[Case]:
         shapes |= {"2 pages": (PAGE,) * 2, "64 crops": (CROP,) * 64, "windows": (64,) * 85 + (16, 32)}
     for name, lengths in shapes.items():
         yield from _packed(device, name, lengths, tune=name == "1 page" or not quick)
-    for candidate in (CUDNN, FLASH, TRITON):
+    for candidate in (FLASH, SDPA, TRITON):
         yield _new_size(device, candidate)
 
 
@@ -60,14 +60,16 @@ def _packed(device: torch.device, name: str, lengths: tuple[int, ...], tune: boo
     scale = SIZE**-0.5
     expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, scale)
     ways: dict[str, Packed] = {
-        "cudnn": CUDNN.packed,
         "flash": FLASH.packed,
         "portable": PORTABLE.packed,
+        "sdpa": SDPA.packed,
         "triton": packed_attention.attend,
     }
     if tune:
         for tiling in packed_attention.TILINGS:
-            label = f"triton {tiling.rows}x{tiling.keys} w{tiling.warps} s{tiling.stages}"
+            label = (
+                f"triton {tiling.rows}x{tiling.keys} w{tiling.warps} s{tiling.stages}{' boxes' if tiling.bulk else ''}"
+            )
             ways[label] = lambda *a, tiling=tiling: packed_attention.attend(*a, tiling=tiling)
     for label, packed in ways.items():
         yield Case(

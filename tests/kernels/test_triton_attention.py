@@ -12,7 +12,6 @@ from tests.kernels.paged import filled_cache
 from tests.triton_device import DEVICE, INTERPRETED, triton_only
 from upright.kernels.attention.batch import PagedBatch, decode_batch
 from upright.kernels.attention.candidate import Candidate
-from upright.kernels.attention.cudnn import CUDNN
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
@@ -107,7 +106,7 @@ def random_steps(count: int) -> list[list[tuple[int, int]]]:
 
 @pytest.mark.parametrize("step", random_steps(0 if INTERPRETED else 8), ids=str)
 @pytest.mark.parametrize("heads", [(14, 2, 64), (3, 1, 80), (8, 2, 128)], ids=str)
-@pytest.mark.parametrize("candidate", [TRITON, FLASH, CUDNN, PORTABLE, SDPA], ids=lambda c: c.name)
+@pytest.mark.parametrize("candidate", [TRITON, FLASH, PORTABLE, SDPA], ids=lambda c: c.name)
 def test_prefill_and_mixed(candidate, heads, step):
     if INTERPRETED and (candidate is not TRITON or heads[0] > 8):
         pytest.skip("only our own kernels are interpreted, and slowly")
@@ -118,7 +117,7 @@ def test_prefill_and_mixed(candidate, heads, step):
 
 @pytest.mark.parametrize("lengths", [(70,), (5, 129, 64), (64,) * 3 + (16,), (1, 1)], ids=str)
 @pytest.mark.parametrize("size", [80, 64, 72, 128, 40])
-@pytest.mark.parametrize("candidate", [TRITON, FLASH, CUDNN, PORTABLE, SDPA], ids=lambda c: c.name)
+@pytest.mark.parametrize("candidate", [TRITON, FLASH, PORTABLE, SDPA], ids=lambda c: c.name)
 def test_packed(candidate: Candidate, size: int, lengths: tuple[int, ...]) -> None:
     if INTERPRETED and candidate is not TRITON:
         pytest.skip("only our own kernels are interpreted")

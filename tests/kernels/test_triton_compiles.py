@@ -73,7 +73,7 @@ def test_layers(capability, shape, rows):
 
 
 def test_small_operations_that_start_early_wait_for_their_predecessor(monkeypatch):
-    monkeypatch.setattr(early, "enabled", True)
+    monkeypatch.setattr(early, "serves", lambda device: True)
 
     def empty(*shape, dtype=torch.bfloat16):
         return torch.empty(*shape, dtype=dtype)
@@ -121,7 +121,7 @@ def test_the_vision_towers(capability):
 def test_products_of_few_tokens(monkeypatch, capability, shape, starts_early, tokens):
     if capability < 90 and (starts_early or tokens > 1):
         pytest.skip("kernels start early from sm90 on; one token is enough for the others")
-    monkeypatch.setattr(early, "enabled", starts_early)
+    monkeypatch.setattr(early, "serves", lambda device: starts_early)
     hidden, mlp, heads, kv_heads, size = shape
     dtype = torch.bfloat16 if capability >= 80 else torch.float16
 

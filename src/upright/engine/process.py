@@ -54,6 +54,7 @@ BEAT_MS = 250  # how often an idle engine gives a sign of life; the least patien
 IDLE_CHECK_SECONDS = 5.0  # how often an idle engine proves its block cache's invariants
 DECODING_POLL_MS = 1  # how often it looks whether an image is decoded while nothing else is to be done
 GAUGES_SECONDS = 0.25  # between two reports of steps that add no token
+COMPILE_SECONDS = 0.1  # from which a kernel was compiled; one from the cache is there sooner
 TURN_SECONDS = 0.001  # of a thread of Python while another waits: images are decoded beside the one that launches steps
 
 
@@ -93,6 +94,7 @@ def run(link: Link, recorder: Recorder) -> int:
     core, ready = started
     gc.collect()
     gc.freeze()  # what loading has left is never garbage; to look at it again and again would hold up steps
+    _watch_compiles()
     link.send(ready)
     try:
         serve(core, link)
@@ -131,6 +133,17 @@ def serve(core: EngineCore, link: Link) -> None:
         elif now - checked >= IDLE_CHECK_SECONDS:
             core.scheduler.check()
             checked = now
+
+
+def _watch_compiles() -> None:
+    """Every kernel is meant to be there before the engine serves: each that is not is worth a report."""
+    from upright.kernels.late_compiles import watch_compiles
+
+    def tell(kernel: str, seconds: float) -> None:
+        level = logging.WARNING if seconds > COMPILE_SECONDS else logging.DEBUG
+        log.log(level, "the engine waited %.2f s for a kernel that was not compiled before: %s", seconds, kernel)
+
+    watch_compiles(tell)
 
 
 def last_words(error: Exception) -> Crashed:

@@ -130,6 +130,8 @@ def _open_device(options: EngineOptions) -> torch.device:
         why = "this PyTorch is built without CUDA" if built is None else f"PyTorch (CUDA {built}) finds no usable GPU"
         raise StartError(f"--device cuda, but {why}", "use --device cpu, or install a PyTorch that fits the driver")
     device = torch.device(options.device)
+    # cuDNN's attention plans for 60 ms whenever it meets a new shape, and images and prompts come in all of them.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if device.type == "cuda" and options.dtype == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
         raise StartError(f"{torch.cuda.get_device_name(device)} has no bfloat16", "use --dtype float16")
     return device

@@ -6,6 +6,7 @@ Nothing on a CPU imports triton. Where it is missing, as in some builds of torch
 from __future__ import annotations
 
 import importlib.util
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,10 @@ def serves(tensor: Tensor) -> bool:
 @cache
 def has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None
+
+
+def compiler_loaded() -> bool:
+    return "triton" in sys.modules
 
 
 def import_compiler() -> None:

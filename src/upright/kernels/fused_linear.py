@@ -15,7 +15,14 @@ from upright.kernels.kv_store import rotate_and_store
 from upright.kernels.normalise import rms_norm
 from upright.kernels.rotary import Rotation
 
-MOST_ROWS = 2  # tokens that a step may have for these to be the better way
+
+def most_rows(hidden_size: int) -> int:
+    """Tokens that a step may have for these products to be the better way.
+
+    Each token reads the weights anew, if only out of the cache. Measured on an H100: with two tokens a step of size 896
+    takes 0.77 of what it takes with products that read them once, one of size 3,584 takes 1.06.
+    """
+    return 2 if hidden_size <= 2048 else 1
 
 
 def norm_qkv(

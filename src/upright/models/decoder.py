@@ -13,7 +13,7 @@ from upright.kernels.activation import silu_gate
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.compiled import serves
-from upright.kernels.fused_linear import MOST_ROWS, add_linear, few_rows_linear, norm_gate, norm_qkv
+from upright.kernels.fused_linear import add_linear, few_rows_linear, most_rows, norm_gate, norm_qkv
 from upright.kernels.kv_store import rotate_and_store
 from upright.kernels.linear import Linear, linear
 from upright.kernels.native.decoder import MAX_ROWS, NativeDecoder, NativeShape
@@ -63,7 +63,8 @@ class Decoder:
         self.overflow_flags: Tensor | None = None
         if dtype == torch.float16:
             self.overflow_flags = torch.zeros(config.layers + 1, 1, dtype=torch.int32, device=device)
-        self.few_rows = MOST_ROWS  # of a step that takes the products fused for few rows, where compiled kernels serve
+        # Of a step that takes the products fused for few rows, where compiled kernels serve
+        self.few_rows = most_rows(config.hidden_size)
         self.native: NativeDecoder | None = None
         self.frequencies = inverse_frequencies(config.rope, config.head_size).to(device)
         sections = config.rope.sections

@@ -15,6 +15,7 @@ from torch import Tensor
 Plan = TypeVar("Plan")
 
 _DTYPES = {4: torch.int32, 8: torch.int64}
+_ALIGNMENT = 16  # bytes: what kernels can read at once
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,17 @@ def _slots(table: Sequence[int], start: int, stop: int, block_size: int) -> nump
 
 
 def _to_device(parts: Sequence[array[int]], device: torch.device) -> tuple[Tensor, ...]:
-    """Arrays of 4 or 8 bytes an element on the device, in one copy; wider elements come first, so all are aligned."""
+    """Arrays of 4 or 8 bytes an element on the device, in one copy; each begins at a multiple of `_ALIGNMENT`."""
     host = [torch.tensor([], dtype=_DTYPES[p.itemsize]) if not p else torch.frombuffer(p, dtype=_DTYPES[p.itemsize])
             for p in parts]  # fmt: skip
     if device.type != "cuda":
         return tuple(part.to(device) for part in host)
-    as_bytes = [part.view(torch.uint8) for part in host]
-    pinned = torch.empty(sum(map(len, as_bytes)), dtype=torch.uint8, pin_memory=True)
-    torch.cat(as_bytes, out=pinned)
-    there = torch.split(pinned.to(device, non_blocking=True), list(map(len, as_bytes)))
-    return tuple(part.view(one.dtype) for part, one in zip(there, host, strict=True))
+    sizes = [-(-part.nbytes // _ALIGNMENT) * _ALIGNMENT for part in host]
+    pinned = torch.empty(sum(sizes), dtype=torch.uint8, pin_memory=True)
+    for place, part in zip(torch.split(pinned, sizes), host, strict=True):
+        place[: part.nbytes].copy_(part.view(torch.uint8))
+    there = torch.split(pinned.to(device, non_blocking=True), sizes)
+    return tuple(place[: one.nbytes].view(one.dtype) for place, one in zip(there, host, strict=True))
 
 
 class KVCache:

@@ -9,19 +9,18 @@ import msgspec
 import torch
 
 from upright.kernels.attention.candidate import AttentionNeed, Candidate, Layout
-from upright.kernels.attention.cudnn import CUDNN
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON
 
-CANDIDATES: tuple[Candidate, ...] = (TRITON, FLASH, CUDNN, PORTABLE, SDPA, REFERENCE)
+CANDIDATES: tuple[Candidate, ...] = (TRITON, FLASH, PORTABLE, SDPA, REFERENCE)
 
 _CUDA_ORDER: dict[Layout, tuple[Candidate, ...]] = {  # fastest first
     "decode": (TRITON, PORTABLE, SDPA, REFERENCE),
     "prefill": (TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
-    "packed": (CUDNN, TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
+    "packed": (TRITON, FLASH, PORTABLE, SDPA, REFERENCE),
 }
 _OTHER_ORDER = (SDPA, REFERENCE)
 

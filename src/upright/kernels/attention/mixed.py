@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -28,10 +28,8 @@ class Mixed:
     prefill_rows: slice | Tensor  # int64 where the rows do not follow each other
 
     @classmethod
-    def of(cls, batch: PagedBatch, apart: bool = True, without: Sequence[int] = ()) -> Mixed:
-        """Unless the kinds are wanted `apart`, all sequences count as bringing several tokens. Those `without` are left
-        out: somebody else serves them.
-        """
+    def of(cls, batch: PagedBatch, apart: bool = True) -> Mixed:
+        """Unless the kinds are wanted `apart`, all sequences count as bringing several tokens."""
         device = batch.slot_mapping.device
         decodes: list[int] = []
         prefills: list[int] = []
@@ -39,9 +37,7 @@ class Mixed:
         spans: list[tuple[int, int]] = []
         row = 0
         for sequence, new in enumerate(batch.query_lengths):
-            if sequence in without:
-                pass
-            elif new == 1 and apart:
+            if new == 1 and apart:
                 decodes.append(sequence)
                 rows.append(row)
             else:

@@ -20,7 +20,7 @@ def silu_gate(gate_up: Tensor, factor: float) -> Tensor:
     if rows:
         _silu_gate[(rows, triton.cdiv(size, _BLOCK))](
             gate_up, result, gate_up.stride(0), factor,
-            SIZE=size, BLOCK=_BLOCK, SCALE=factor != 1.0, EARLY=early.enabled, num_warps=4, **early.options(),
+            SIZE=size, BLOCK=_BLOCK, SCALE=factor != 1.0, num_warps=4, **early.options(gate_up.device),
         )  # fmt: skip
     return result
 
@@ -32,7 +32,7 @@ def quick_gelu(x: Tensor, bias: Tensor | None) -> Tensor:
     if rows:
         _quick_gelu[(rows, triton.cdiv(size, _BLOCK))](
             x, bias, result, x.stride(0),
-            SIZE=size, BLOCK=_BLOCK, BIASED=bias is not None, EARLY=early.enabled, num_warps=4, **early.options(),
+            SIZE=size, BLOCK=_BLOCK, BIASED=bias is not None, num_warps=4, **early.options(x.device),
         )  # fmt: skip
     return result
 

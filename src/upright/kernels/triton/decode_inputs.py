@@ -33,7 +33,9 @@ def update(tables: Tensor, updates: Tensor) -> None:
         _update[(triton.cdiv(count, 256),)](tables, updates, count, tables.stride(0), BLOCK=256, num_warps=4)
 
 
-@triton.jit
+@triton.jit(
+    do_not_specialize=["slots", "positions", "ids", "turns", "places", "contexts", "gathered", "width", "stride"]
+)
 def _prepare(
     slots, positions, drawn, tables, deltas, ids, turns, places, contexts, gathered, width, stride,
     BLOCK_SIZE: tl.constexpr, BLOCK: tl.constexpr,
@@ -53,7 +55,7 @@ def _prepare(
         tl.store(contexts + row, position + 1)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["updates", "count", "stride"])
 def _update(tables, updates, count, stride, BLOCK: tl.constexpr):
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = index < count

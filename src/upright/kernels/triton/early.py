@@ -7,9 +7,16 @@ before it touches anything that another one writes, so an order is kept all alon
 
 from __future__ import annotations
 
-enabled = False
+from functools import cache
+
+import torch
 
 
-def options() -> dict[str, bool]:
-    """What a launch adds to its options; the kernel is told by its constant EARLY."""
-    return {"launch_pdl": True} if enabled else {}
+@cache
+def serves(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+
+
+def options(device: torch.device) -> dict[str, bool]:
+    """What a launch adds: the kernel's constant EARLY, and what tells the driver."""
+    return {"EARLY": True, "launch_pdl": True} if serves(device) else {"EARLY": False}

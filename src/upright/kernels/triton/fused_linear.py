@@ -63,8 +63,8 @@ def norm_pairs(
     _norm_pairs[(tokens * triton.cdiv(pairs, tile.rows),)](
         x, gain, weight, bias, result, cosine, sine, cache, slots, epsilon, factor, tokens,
         SIZE=size, HALF=half, PAIRS=pairs, ROTATED=rotated, QUERIES=queries, COUNT=count, TURN=turn is not None,
-        BIASED=bias is not None, ROWS=tile.rows, BLOCK=tile.block, EARLY=early.enabled, num_warps=tile.warps,
-        **early.options(),
+        BIASED=bias is not None, ROWS=tile.rows, BLOCK=tile.block, num_warps=tile.warps,
+        **early.options(x.device),
     )  # fmt: skip
     return result if turn is None else result.view(tokens, queries, 2 * half)
 
@@ -84,12 +84,12 @@ def linear(
     _linear[(tokens * triton.cdiv(rows, tile.rows),)](
         x, weight, bias, result, overflow, factor, tokens,
         SIZE=size, OUT=rows, ADD=residual is not None, BIASED=bias is not None, CHECK=overflow is not None,
-        ROWS=tile.rows, BLOCK=tile.block, EARLY=early.enabled, num_warps=tile.warps, **early.options(),
+        ROWS=tile.rows, BLOCK=tile.block, num_warps=tile.warps, **early.options(x.device),
     )  # fmt: skip
     return result
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["slots", "tokens"])
 def _norm_pairs(
     x, gain, weight, bias, result, cosine, sine, cache, slots, epsilon, factor, tokens,
     SIZE: tl.constexpr, HALF: tl.constexpr, PAIRS: tl.constexpr, ROTATED: tl.constexpr, QUERIES: tl.constexpr,
@@ -151,7 +151,7 @@ def _norm_pairs(
         tl.store(result + token * PAIRS + pair, gated.to(result.dtype.element_ty), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["overflow", "tokens"])
 def _linear(
     x, weight, bias, result, overflow, factor, tokens,
     SIZE: tl.constexpr, OUT: tl.constexpr, ADD: tl.constexpr, BIASED: tl.constexpr, CHECK: tl.constexpr,

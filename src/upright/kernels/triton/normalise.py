@@ -26,7 +26,7 @@ def add_rms_norm(
         residual, residual if delta is None else delta, weight, normed, overflow, epsilon, factor,
         residual.stride(0), 0 if delta is None else delta.stride(0),
         SIZE=size, BLOCK=block, ADD=delta is not None, SCALE=factor != 1.0, CHECK=overflow is not None,
-        EARLY=early.enabled, num_warps=_warps(rows, block), **early.options(),
+        num_warps=_warps(rows, block), **early.options(residual.device),
     )  # fmt: skip
     return normed
 
@@ -37,7 +37,7 @@ def _warps(rows: int, block: int) -> int:
     return max(1, min(16, block // (32 * values)))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["overflow"])
 def _add_rms_norm(
     residual, delta, weight, normed, overflow, epsilon, factor, residual_stride, delta_stride,
     SIZE: tl.constexpr, BLOCK: tl.constexpr, ADD: tl.constexpr, SCALE: tl.constexpr, CHECK: tl.constexpr,

@@ -111,7 +111,11 @@ def _processors(device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 
-@triton.jit(do_not_specialize=["query_stride", "table_stride", "splits"])
+@triton.jit(
+    do_not_specialize=[
+        "block_tables", "contexts", "rows", "sequences", "arrived", "query_stride", "table_stride", "splits",
+    ]
+)  # fmt: skip
 def _decode(
     query, layer, block_tables, contexts, rows, sequences, output, sums, tops, arrived,
     scale, query_stride, table_stride, splits,

@@ -46,7 +46,7 @@ def attend(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["table_stride"])
+@triton.jit(do_not_specialize=["block_tables", "contexts", "query_starts", "tile_map", "table_stride"])
 def _prefill(
     query, layer, block_tables, contexts, query_starts, tile_map, output,
     scale, query_stride, table_stride,

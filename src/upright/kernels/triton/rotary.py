@@ -54,12 +54,12 @@ def rotate(
     _rotate[(tokens, triton.cdiv(pairs, _BLOCK))](
         heads, bias, cosine, sine, cache, slots, heads.stride(0),
         HALF=size // 2, COUNT=count, ROTATED=rotated, QUERIES=queries,
-        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None, EARLY=early.enabled,
-        num_warps=2, **early.options(),
+        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None, 
+        num_warps=2, **early.options(heads.device),
     )  # fmt: skip
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["positions", "axis_stride", "token_stride"])
 def _angles(
     positions, frequencies, axes, cosine, sine, axis_stride, token_stride,
     PAIRS: tl.constexpr, BLOCK: tl.constexpr, AXES: tl.constexpr,
@@ -82,7 +82,7 @@ def _angles(
     tl.store(sine + first + PAIRS, s, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["slots", "stride"])
 def _rotate(
     heads, bias, cosine, sine, cache, slots, stride,
     HALF: tl.constexpr, COUNT: tl.constexpr, ROTATED: tl.constexpr, QUERIES: tl.constexpr,
