@@ -78,6 +78,7 @@ class RequestFault(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     code: str  # e.g. "invalid_image"
     message: str
+    image: int | None = None  # index among the request's images of the one at fault; only the front knows its place
 
 
 class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

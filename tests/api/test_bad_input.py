@@ -315,6 +315,22 @@ def test_a_fault_that_the_engine_finds(server: Server, stream: bool) -> None:
     assert error["code"] == "invalid_image"
 
 
+@pytest.mark.parametrize("stop", [None, "."])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("n", [1, 3])
+def test_the_place_of_an_image_that_the_engine_cannot_read(
+    server: Server, stream: bool, n: int, stop: str | None
+) -> None:
+    server.service.script = lambda request: [RequestFault("invalid_image", "the image is truncated", 2)]
+    image = with_image(_png(56, 56))["messages"][0]["content"][0]
+    first, text = {"role": "user", "content": [image, image]}, {"type": "text", "text": "Hello"}
+    messages = [first, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": [text, image]}]
+    place = "messages[2].content[1].image_url.url"
+    answer = server.post(CHAT, {"messages": messages, "stream": stream, "n": n, "stop": stop})
+    error = refused(answer, 400, f"{place}: the image is truncated", param=place)
+    assert error["code"] == "invalid_image"
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("n", [1, 3])
 def test_an_engine_that_dies_before_the_first_token(server: Server, stream: bool, n: int) -> None:

@@ -49,7 +49,8 @@ def test_an_image_that_cannot_be_decoded(server: RunningServer, damage: str, str
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert error["code"] == "invalid_image"
-    assert "image 2" in error["message"] or "image_url" in error["message"]
+    assert error["param"] == "messages[0].content[1].image_url.url"
+    assert error["message"].startswith(f"{error['param']}: the ")
     assert "Traceback" not in answer.text
 
 

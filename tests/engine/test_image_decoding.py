@@ -75,8 +75,8 @@ def test_a_damaged_file_is_the_requests_fault(content: bytes) -> None:
     with pytest.raises(ImageFault) as raised:
         ImageDecoder(PATCH, torch.device("cpu")).decode(image_of(content))
     fault = raised.value.told(3)
-    assert fault.code == "invalid_image"
-    assert fault.message.startswith("image 3 cannot be decoded")
+    assert (fault.code, fault.image) == ("invalid_image", 3)
+    assert fault.message.startswith("the image cannot be decoded")
 
 
 def test_a_file_that_wants_more_memory_than_there_is_does_not_end_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:

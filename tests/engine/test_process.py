@@ -106,13 +106,16 @@ def test_a_request_goes_on_after_the_tokens_that_were_recovered(serving: EngineU
 
 
 def test_a_fault_of_a_request_says_where_it_belongs(serving: EngineUnderTest, model: Path) -> None:
-    request = with_images(model, greedy("broken", [], 4), [[5, 6], Picture.random(1, 60, 60), [7]])
-    image = request.images[0]
+    pieces = [[5, 6], Picture.random(2, 60, 60), Picture.random(1, 60, 60), [7]]
+    request = with_images(model, greedy("broken", [], 4), pieces)
+    whole, image = request.images
     cut = type(image)(image.content[:60], *(getattr(image, name) for name in type(image).__struct_fields__[1:]))
-    broken = Request(id="broken", prompt=request.prompt, params=request.params, images=(cut,), output=[9, 9], attempt=3)
+    broken = Request(
+        id="broken", prompt=request.prompt, params=request.params, images=(whole, cut), output=[9, 9], attempt=3
+    )
     (output,) = serving.answer(Submit(broken))
     assert output.fault is not None
-    assert output.fault.code == "invalid_image"
+    assert (output.fault.code, output.fault.image) == ("invalid_image", 1)
     assert (output.at, output.attempt, output.finish) == (2, 3, "error")
 
 

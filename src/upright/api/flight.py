@@ -70,15 +70,17 @@ class Flight:
             await _cancel(pending)
 
     async def _whole(self, index: int) -> TextDelta:
-        tokenizer = self.front.context.tokenizer
-        answer = await whole_text(self.entries[index], self.job.options, tokenizer, lambda: self._release(index))
+        tokenizer, params = self.front.context.tokenizer, self.job.image_params(index)
+        answer = await whole_text(
+            self.entries[index], self.job.options, tokenizer, params, lambda: self._release(index)
+        )
         self.counts[index] = len(answer.token_ids)
         self.reasons[index] = answer.finish_reason or "stop"
         return answer
 
     def _reader(self, index: int) -> TextReader:
-        tokenizer = self.front.context.tokenizer
-        return TextReader(self.entries[index], self.job.options, tokenizer, lambda: self._release(index))
+        tokenizer, params = self.front.context.tokenizer, self.job.image_params(index)
+        return TextReader(self.entries[index], self.job.options, tokenizer, params, lambda: self._release(index))
 
     def _read(self, index: int, reader: TextReader) -> TextDelta:
         delta = reader.read()

@@ -61,12 +61,17 @@ class Form(Protocol):
 class Job:
     id: str
     requests: tuple[Request, ...]  # by choice: all answers to the first prompt, then to the second, …
+    prompts: tuple[Prompt, ...]
     answers_each: int  # answers to each prompt
     options: OutputOptions
     form: Form
     stream: bool
     include_usage: bool
     continuous_usage: bool
+
+    def image_params(self, choice: int) -> tuple[str, ...]:
+        """Where the images behind an answer stand in the client's request."""
+        return self.prompts[choice // self.answers_each].image_params
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def make_job(
     return Job(
         id=labels.id,
         requests=tuple(requests),
+        prompts=labels.prompts,
         answers_each=body.n,
         options=output_options(front.context, body),
         form=form,

@@ -42,11 +42,22 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 class TextReader:
     """Follows one entry: `await wait()`, then `read()`, until `ended`."""
 
-    def __init__(self, entry: Entry, options: OutputOptions, tokenizer: Tokenizer, release: Callable[[], None]) -> None:
-        """`release` is called as soon as a stop string ends the answer, while the engine may still be at work on it."""
+    def __init__(
+        self,
+        entry: Entry,
+        options: OutputOptions,
+        tokenizer: Tokenizer,
+        image_params: Sequence[str],
+        release: Callable[[], None],
+    ) -> None:
+        """`image_params`: where each of the entry's images stands in the client's request.
+
+        `release` is called as soon as a stop string ends the answer, while the engine may still be at work on it.
+        """
         self.ended = False
         self._entry = entry
         self._options = options
+        self._image_params = image_params
         self._release = release
         self._detokenizer = make_detokenizer(tokenizer, options.skip_special_tokens)
         self._scanner = StopScanner(options.stop, options.include_stop) if options.stop is not None else None
@@ -67,7 +78,7 @@ class TextReader:
         tokens = entry.output[cursor:]
         finished = entry.finish is not None
         if finished:
-            _raise_failure(entry)
+            _raise_failure(entry, self._image_params)
         visible = _visible(tokens, entry, options) if finished else tokens
         self._cursor += len(tokens)
         if self._scanner is None:
@@ -104,16 +115,20 @@ class TextReader:
 
 
 async def whole_text(
-    entry: Entry, options: OutputOptions, tokenizer: Tokenizer, release: Callable[[], None]
+    entry: Entry,
+    options: OutputOptions,
+    tokenizer: Tokenizer,
+    image_params: Sequence[str],
+    release: Callable[[], None],
 ) -> TextDelta:
     """The whole answer at once; without stop strings nothing is spent before its end. Raises: as `TextReader`."""
     if options.stop is None:
         await entry.finished()
-        _raise_failure(entry)
+        _raise_failure(entry, image_params)
         visible = _visible(entry.output, entry, options)
         text = tokenizer.decode(visible, options.skip_special_tokens)
         return TextDelta(text, entry.output, entry.logprobs, _finish(entry), _stop_reason(entry, options))
-    reader = TextReader(entry, options, tokenizer, release)
+    reader = TextReader(entry, options, tokenizer, image_params, release)
     text, tokens, logprobs = "", list[int](), list[TokenLogprobs]()
     while True:
         await reader.wait()
@@ -125,11 +140,15 @@ async def whole_text(
             return TextDelta(text, tokens, logprobs, delta.finish_reason, delta.stop_reason)
 
 
-def _raise_failure(entry: Entry) -> None:
+def _raise_failure(entry: Entry, image_params: Sequence[str]) -> None:
     if entry.finish == "error":
-        if entry.fault is None:
+        fault = entry.fault
+        if fault is None:
             raise RuntimeError(f"request {entry.request.id} ended with an error that nobody described")
-        raise BadRequest(entry.fault.message, None, entry.fault.code)
+        if fault.image is not None:
+            param = image_params[fault.image]
+            raise BadRequest(f"{param}: {fault.message}", param, fault.code)
+        raise BadRequest(fault.message, None, fault.code)
     if entry.finish == "abort":
         raise EngineGone("the server stopped this request before it was finished; send it again", 1)
 

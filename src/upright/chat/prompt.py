@@ -26,6 +26,7 @@ T = TypeVar("T")
 class Prompt:
     ids: list[int]
     images: tuple[Image, ...] = ()
+    image_params: tuple[str, ...] = ()  # where each image stands in the client's request, for messages
 
     @property
     def image_tokens(self) -> int:
@@ -51,7 +52,7 @@ async def chat_prompt(
     text = context.template.render(turns, options, context.image_placeholder)
     _check_characters(context, len(text), "messages")
     ids = await context.tokenizer.encode_async(text, add_special_tokens)
-    return _place_images(context, ids, images)
+    return _place_images(context, ids, images, tuple(part.param for part in parts))
 
 
 async def text_prompt(context: ChatContext, text: str, add_special_tokens: bool, param: str = "prompt") -> Prompt:
@@ -168,7 +169,7 @@ async def _gather(work: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
             one.close()  # those that never started; closing a finished coroutine does nothing
 
 
-def _place_images(context: ChatContext, ids: list[int], images: Sequence[Image]) -> Prompt:
+def _place_images(context: ChatContext, ids: list[int], images: Sequence[Image], params: tuple[str, ...]) -> Prompt:
     """Widen each image's one placeholder token to as many as the image has. Raises: BadRequest."""
     token = context.model.image_token_id
     places = [index for index, token_id in enumerate(ids) if token_id == token] if token is not None else []
@@ -190,4 +191,4 @@ def _place_images(context: ChatContext, ids: list[int], images: Sequence[Image])
     expanded += ids[done:]
     if not expanded:
         raise BadRequest("the messages make an empty prompt; send some text", "messages")
-    return Prompt(expanded, tuple(placed))
+    return Prompt(expanded, tuple(placed), params)

@@ -125,12 +125,12 @@ class ImageQueue:
         futures = entry.futures or {}
         for key in futures:
             self._let_go(key)
-        for number, image in enumerate(entry.request.images, 1):
+        for index, image in enumerate(entry.request.images):
             if image.key in futures:
                 try:
                     futures[image.key].result()
                 except ImageFault as fault:
-                    return fault.told(number)
+                    return fault.told(index)
         for key, future in futures.items():
             if key not in encoded:
                 self._store.put(key, future.result())

@@ -23,9 +23,9 @@ SENT_BYTES = 64 << 20  # of an image that a GPU resizes: pinned memory is never 
 class ImageFault(Exception):
     """The bytes are not an image that can be read to its end."""
 
-    def told(self, number: int) -> RequestFault:
-        """What the client gets as a 400; `number` counts the request's images from 1."""
-        return RequestFault("invalid_image", f"image {number} {self}")
+    def told(self, index: int) -> RequestFault:
+        """What the client gets as a 400; `index` is the image's among those of the request."""
+        return RequestFault("invalid_image", f"the image {self}", index)
 
 
 class ImageDecoder:
