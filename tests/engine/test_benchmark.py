@@ -26,8 +26,8 @@ from upright.engine.bench_cases import (
 )
 from upright.engine.bench_work import CaseWork
 from upright.engine.benchmark import run
-from upright.engine.scheduler import Chunk, Step
 from upright.engine.sequence import Sequence
+from upright.engine.step import Chunk, Step
 from upright.engine.work import StepWork
 from upright.messages import EngineOptions, Request, SamplingParams
 from upright.models.model_config import read_model_config

@@ -16,8 +16,8 @@ from upright.engine import image_encoder
 from upright.engine.core import EngineCore
 from upright.engine.image_encoder import packed
 from upright.engine.images import ImageDecoder
-from upright.engine.scheduler import Encoding
 from upright.engine.sequence import Sequence
+from upright.engine.step import Encoding
 from upright.messages import Image, Request
 from upright.models.model import Model
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
-from upright.engine.scheduler import Scheduler, SchedulerLimits, Step
+from upright.engine.scheduler import Scheduler, SchedulerLimits
 from upright.engine.sequence import Sequence
+from upright.engine.step import Step
 from upright.messages import Image, Request, SamplingParams
 
 END = 7  # an end-of-sequence token

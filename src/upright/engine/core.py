@@ -12,8 +12,9 @@ from upright.engine.image_queue import ImageQueue
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
 from upright.engine.runner import Launched, Runner
-from upright.engine.scheduler import Completed, Scheduler, SchedulerLimits, Step, without
+from upright.engine.scheduler import Scheduler, SchedulerLimits, without
 from upright.engine.sequence import Sequence
+from upright.engine.step import Completed, Step
 from upright.engine.work import StepWork
 from upright.messages import EngineStats, PlainTokens, Request, RequestFault, SequenceOutput, TokenLogprobs
 

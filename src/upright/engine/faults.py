@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from upright.engine.scheduler import Step
+    from upright.engine.step import Step
 
 POISON = "poison.json"
 EXIT_CODE = 7

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from upright.engine.scheduler import Chunk
 from upright.engine.sequence import Sequence
+from upright.engine.step import Chunk
 from upright.models.mrope import ImageSpan, prompt_positions
 
 Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"

@@ -11,7 +11,7 @@ import msgspec
 from upright.engine.black_box import NOBODY, Aboard, BlackBox, Phase, Record, StepRecord, encode_aboard
 
 if TYPE_CHECKING:
-    from upright.engine.scheduler import Step
+    from upright.engine.step import Step
 
 
 class Recorder:

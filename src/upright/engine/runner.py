@@ -16,8 +16,8 @@ from upright.engine.image_encoder import ImageEncoder
 from upright.engine.overflow import OverflowWatch
 from upright.engine.prompts import Prompts
 from upright.engine.sampler import SampleRow, sample
-from upright.engine.scheduler import Chunk, Step
 from upright.engine.sequence import Sequence
+from upright.engine.step import Chunk, Step
 from upright.kernels.attention.batch import KVCache, make_batch
 from upright.kernels.transfer import sent
 from upright.messages import SamplingParams, TokenLogprobs

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
-
-import msgspec
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
 from upright.engine.sequence import Sequence, image_end
+from upright.engine.step import Budget, Chunk, Completed, Encoding, Step
 from upright.messages import EngineStats, FinishReason
+
+# NOTE: device_runner.py, image_encoder.py and bench/host_step.py take the values of step.py from here
+__all__ = ["Chunk", "Encoding", "Scheduler", "SchedulerLimits", "Step", "without"]
 
 T = TypeVar("T")
 
@@ -34,54 +36,6 @@ class SchedulerLimits:
     max_num_batched_tokens: int  # tokens of one step
     max_encoder_tokens: int  # image tokens that one step encodes, unless one image alone is larger
     encode_ahead: bool = False  # while others decode, wait for an image's features before computing tokens over them
-
-
-class Chunk(msgspec.Struct, frozen=True, gc=False):  # NOTE: the cheapest to make; a step makes hundreds
-    """Tokens [start, start + length) of one sequence, computed in one step."""
-
-    sequence: Sequence
-    start: int
-    length: int
-    samples: bool  # the chunk ends at the last known token, so the step draws the next one
-
-    @property
-    def position(self) -> int:
-        """What the chunk draws is the output's token of this index."""
-        return self.start + self.length - self.sequence.prompt_length
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """An image to encode in this step, before the chunks run."""
-
-    sequence: Sequence
-    image: int  # index into the request's images
-
-
-@dataclass(frozen=True)
-class Step:
-    chunks: tuple[Chunk, ...]
-    encodings: tuple[Encoding, ...]
-    decodes: bool = False  # every chunk is one output token, and samples
-    steady: bool = False  # so was the step before, with the same sequences in the same order
-    grown: list[Sequence] = field(default_factory=list)  # whose block tables are new or longer than in the step before
-    drawing: list[Sequence] = field(default_factory=list)  # of the chunks that sample, in order
-    # The chunks that are not in the midst of an answer and of a block, with their index in `drawing`, or -1
-    notable: list[tuple[Chunk, int]] = field(default_factory=list)
-
-    @property
-    def tokens(self) -> int:
-        return sum(chunk.length for chunk in self.chunks)
-
-
-class Completed(NamedTuple):
-    """What a step's draws have come to: parallel lists, without sequences that were removed meanwhile."""
-
-    sequences: list[Sequence]
-    tokens: list[int]
-    rows: list[int]  # place of each among the step's draws
-    ends: dict[int, FinishReason]  # index into these lists → why the sequence has ended with this token
-    firsts: list[int]  # indices of the tokens that are the first of their requests
 
 
 class _InFlight(NamedTuple):
@@ -154,7 +108,7 @@ class Scheduler:
 
         An empty step means that nothing can be done now. If one is in flight, completing it may change that.
         """
-        budget = _Budget(self.limits.max_num_batched_tokens, self.limits.max_encoder_tokens)
+        budget = Budget(self.limits.max_num_batched_tokens, self.limits.max_encoder_tokens)
         budget.ahead = self.limits.encode_ahead
         self._fill(budget)
         if budget.held_back and not budget.chunks:
@@ -163,7 +117,7 @@ class Scheduler:
             self._fill(budget)
         return self._hand_out(budget)
 
-    def _fill(self, budget: _Budget) -> None:
+    def _fill(self, budget: Budget) -> None:
         chunks, drawing, left = budget.chunks, budget.drawing, budget.tokens
         decodes_to_come = [sequence.todo for sequence in self.running].count(1)
         budget.ahead = budget.ahead and decodes_to_come > 0
@@ -201,7 +155,7 @@ class Scheduler:
         if not budget.preempted:
             self._admit_waiting(budget)
 
-    def _spend(self, sequence: Sequence, length: int, budget: _Budget) -> None:
+    def _spend(self, sequence: Sequence, length: int, budget: Budget) -> None:
         """Put the next `length` tokens of a sequence into the step. The caller takes them from the budget."""
         start = sequence.computed
         samples = sequence.advance(length)
@@ -218,7 +172,7 @@ class Scheduler:
             room = len(sequence.blocks) * self.blocks.block_size
             sequence.hot_until = min(room, sequence.prompt_length + sequence.most_output - 2)
 
-    def _hand_out(self, budget: _Budget) -> Step:
+    def _hand_out(self, budget: Budget) -> Step:
         chunks, drawing = budget.chunks, budget.drawing
         decodes = bool(chunks) and not budget.prefills and len(drawing) == len(chunks)
         steady = decodes and drawing == self._decoded
@@ -324,7 +278,7 @@ class Scheduler:
 
     # ---- admission, preemption, ends ---------------------------------------------------------------------------------
 
-    def _admit_waiting(self, budget: _Budget) -> None:
+    def _admit_waiting(self, budget: Budget) -> None:
         while self.waiting and len(self.running) < self.limits.max_num_seqs and budget.tokens > 0:
             sequence = self.waiting[0]
             # What was preempted with a draw in flight waits for that token: its value is the host's to give this time.
@@ -332,7 +286,7 @@ class Scheduler:
                 break
             self.waiting.popleft()
 
-    def _admit(self, sequence: Sequence, budget: _Budget) -> bool:
+    def _admit(self, sequence: Sequence, budget: Budget) -> bool:
         """Take the sequence in with its first chunk, or change nothing and return False."""
         size = self.blocks.block_size
         # A request's last token is never matched, so that at least one token is computed.
@@ -370,7 +324,7 @@ class Scheduler:
             budget.tokens -= length
         return True
 
-    def _is_coming(self, key: bytes, budget: _Budget) -> bool:
+    def _is_coming(self, key: bytes, budget: Budget) -> bool:
         """A step in flight, or the one that is being made, completes the block with this key as part of a prompt."""
         if budget.coming is None:
             budget.coming = {key for flying in self._in_flight for key in _completed_keys(flying.prefills)}
@@ -378,7 +332,7 @@ class Scheduler:
         budget.counted = len(budget.prefills)
         return key in budget.coming
 
-    def _grow(self, sequence: Sequence, tokens: int, budget: _Budget) -> bool:
+    def _grow(self, sequence: Sequence, tokens: int, budget: Budget) -> bool:
         """Make the block table long enough for `tokens`. False (and nothing changed) if blocks run out."""
         missing = _blocks_for(tokens, self.blocks.block_size) - len(sequence.blocks)
         if missing > 0:
@@ -433,7 +387,7 @@ class Scheduler:
 
     # ---- images ------------------------------------------------------------------------------------------------------
 
-    def _fit_images(self, sequence: Sequence, length: int, budget: _Budget) -> int:
+    def _fit_images(self, sequence: Sequence, length: int, budget: Budget) -> int:
         """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step.
 
         Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same.
@@ -470,33 +424,6 @@ class Scheduler:
     def _unpin_all(self, sequence: Sequence) -> None:
         for image in sequence.request.images:
             self.encoder.unpin(image.key, sequence.id)
-
-
-class _Budget:
-    """What is left of one step, and what has been put into it."""
-
-    def __init__(self, tokens: int, encoder_tokens: int) -> None:
-        self.tokens = tokens
-        self.encoder_tokens = encoder_tokens
-        self.chunks: list[Chunk] = []
-        self.drawing: list[Sequence] = []
-        self.notable: list[tuple[Chunk, int]] = []
-        self.prefills: list[Chunk] = []  # chunks of prompts, or of output that was there before
-        self.encodings: list[Encoding] = []
-        self.grown: list[Sequence] = []
-        self.preempted = False
-        self.ahead = False  # chunks wait for features that are not ready
-        self.held_back = False  # one does
-        self.coming: set[bytes] | None = None  # keys of the blocks that this step, and those in flight, complete
-        self.counted = 0  # prefills of this step that `coming` knows of
-
-    def may_encode(self, tokens: int) -> bool:
-        """An image larger than the whole budget is encoded all the same, as the only one of its step."""
-        return tokens <= self.encoder_tokens or not self.encodings
-
-    def encode(self, sequence: Sequence, image: int) -> None:
-        self.encoder_tokens -= sequence.request.images[image].tokens
-        self.encodings.append(Encoding(sequence, image))
 
 
 def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:

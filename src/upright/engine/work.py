@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from upright.models.model_config import DecoderConfig, ModelConfig, VisionConfig
 
 if TYPE_CHECKING:
-    from upright.engine.scheduler import Step
+    from upright.engine.step import Step
 
 
 class StepWork:
