@@ -32,7 +32,8 @@ from upright.engine.core import EngineCore
 from upright.engine.link import Link
 from upright.engine.recorder import Recorder
 from upright.engine.runner import StepResult
-from upright.engine.scheduler import SchedulerLimits, Step
+from upright.engine.scheduler import SchedulerLimits
+from upright.engine.step import Step
 from upright.messages import Request, SamplingParams, StepDone
 from upright.models.model_config import DecoderConfig, GenerationDefaults, ModelConfig, RopeConfig
 

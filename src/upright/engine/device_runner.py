@@ -18,8 +18,8 @@ from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
 from upright.engine.sampler import sample
-from upright.engine.scheduler import Chunk, Step
 from upright.engine.sequence import Sequence
+from upright.engine.step import Chunk, Step
 from upright.kernels.attention.batch import KVCache
 from upright.kernels.sampler_state import served_on_device
 from upright.kernels.sampling import draw

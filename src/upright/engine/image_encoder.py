@@ -17,8 +17,8 @@ from torch import Tensor
 
 from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
-from upright.engine.scheduler import Chunk, Encoding
 from upright.engine.sequence import Sequence, image_end
+from upright.engine.step import Chunk, Encoding
 from upright.messages import Image
 from upright.models.image_grid import ImageGrid, image_grid
 from upright.models.image_pixels import pack_patches

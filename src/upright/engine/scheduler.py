@@ -23,9 +23,6 @@ from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Budget, Chunk, Completed, Encoding, Step
 from upright.messages import EngineStats, FinishReason
 
-# NOTE: device_runner.py, image_encoder.py and bench/host_step.py take the values of step.py from here
-__all__ = ["Chunk", "Encoding", "Scheduler", "SchedulerLimits", "Step", "without"]
-
 T = TypeVar("T")
 
 

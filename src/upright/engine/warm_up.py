@@ -22,6 +22,7 @@ from upright.models.model import Model
 from upright.plan.memory import largest_image_tokens
 
 STEPS = 3  # tokens that a warm-up request draws: a first, one in a step of decodes, one that follows upon that
+_MANY = 128  # sequences for which kernels cut their work as for any larger number
 PIECE_PATCHES = 16_384  # of one image in the largest pass through the tower; see `_largest_pass`
 # Flat enough that no cut-off ends early, and everything that a request can ask of the sampler
 _EVERYTHING = SamplingParams(
@@ -51,6 +52,8 @@ def warm_up(core: EngineCore) -> None:
         _run(core, (_request(f"kind-{i}", 2 + i, min(15 + i, longest), kind) for i, kind in enumerate(kinds)))
         for index, kind in enumerate(_KINDS):
             _run(core, [_request(f"alone-{index}", 10 + index, min(16 * (1 + index), longest), kind)])
+        for count in (2, _MANY):
+            _run_mixed(core, min(count, limits.max_num_seqs - 1))
         core.runner.images.warm_up()
     for token, length in ((0, min(8, longest)), (1, min(64, longest))):
         core.pace = Pace()
@@ -124,6 +127,16 @@ def _blocks(tokens: int, size: int) -> int:
 
 def _request(name: str, token: int, length: int, params: SamplingParams) -> Request:
     return Request(id=name, prompt=[token] * length, params=params)
+
+
+def _run_mixed(core: EngineCore, count: int) -> None:
+    """`count` sequences that decode, and prompts that join them: kernels are made for either, and for both together."""
+    for index in range(count):
+        core.submit(_request(f"row-{index}", index, 2, _KINDS[0]))
+    for index in range(STEPS):
+        core.step()
+        core.submit(_request(f"joins-{index}", count + index, 2, _KINDS[0]))
+    _run(core, [])
 
 
 def _run(core: EngineCore, requests: Iterable[Request]) -> None:

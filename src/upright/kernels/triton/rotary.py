@@ -54,7 +54,7 @@ def rotate(
     _rotate[(tokens, triton.cdiv(pairs, _BLOCK))](
         heads, bias, cosine, sine, cache, slots, heads.stride(0),
         HALF=size // 2, COUNT=count, ROTATED=rotated, QUERIES=queries,
-        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None, 
+        BLOCK=_BLOCK, BIASED=bias is not None, STORED=cache is not None,
         num_warps=2, **early.options(heads.device),
     )  # fmt: skip
 
