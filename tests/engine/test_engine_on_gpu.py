@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -38,3 +39,30 @@ def test_a_gpu_gives_the_cpus_tokens(kind: str, ahead: bool) -> None:
     assert core.stats().preemptions > 0
     for request in requests:
         assert answers[request.id].tokens == expected[request.id].tokens, request.id
+
+
+@torch.inference_mode()
+def test_no_launch_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = dummy_model("qwen2_vl", "cuda", torch.bfloat16)
+    core = make_core_of(model, Setting(max_num_seqs=8, max_num_batched_tokens=64, overlap=True, encode_ahead=True))
+    launch = core.runner.launch
+
+    def watched(*step: Any) -> Any:
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return launch(*step)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    params = [SamplingParams(seed=7, max_tokens=20, temperature=0.8, top_p=0.9, presence_penalty=0.5) for _ in range(3)]
+    for turn in range(2):  # in the first some libraries set themselves up
+        if turn:
+            monkeypatch.setattr(core.runner, "launch", watched)
+        requests = [
+            Request(id=f"{turn}-{n}", prompt=[token % 900 for token in random_prompt(n, 10 + 40 * n)], params=one)
+            for n, one in enumerate(params)
+        ]
+        for n, size in enumerate([(150, 60), (70, 210), (200, 200)]):
+            parts = [[1, 2, 3], Picture.random(10 * turn + n, *size)]
+            requests.append(with_images_of(model.config, greedy(f"{turn}-image-{n}", [], 9), parts, image_token=901))
+        run(core, requests)

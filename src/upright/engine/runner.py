@@ -114,7 +114,9 @@ class Runner:
         ends = _sampled_rows(chunks)
         if not ends:
             return None
-        return self.model.decoder.logits(hidden if len(ends) == len(hidden) else hidden[ends])
+        if len(ends) < len(hidden):
+            hidden = hidden.index_select(0, sent(torch.tensor(ends), hidden.device))
+        return self.model.decoder.logits(hidden)
 
     def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
         """Final hidden states [T, hidden] of the chunks' tokens, one chunk after the other."""

@@ -13,7 +13,7 @@ from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, attend_mixed
 from upright.kernels.compiled import has_triton
-from upright.kernels.transfer import sent
+from upright.kernels.transfer import current_stream, sent
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
 
 
 def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-    starts = _starts(lengths, query.device)
+    starts = _starts(lengths, query.device, current_stream(query.device))
     longest = max(lengths, default=0)
     return _varlen(query, key, value, starts, starts, longest, longest, False, scale)
 
@@ -96,9 +96,9 @@ def _slots(
 
 
 @lru_cache(maxsize=64)
-def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
-    """int32 [runs + 1] on the device. The copy is done when this returns, so any stream may read it."""
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32).to(device)
+def _starts(lengths: tuple[int, ...], device: torch.device, stream: int) -> Tensor:
+    """int32 [runs + 1] on the device, for work on `stream`."""
+    return sent(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), device)
 
 
 FLASH = Candidate("flash", _declines, paged, packed, ("prefill", "packed"))

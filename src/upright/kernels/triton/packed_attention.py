@@ -15,6 +15,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
+from upright.kernels.transfer import current_stream, sent
+
 
 @dataclass(frozen=True)
 class Tiling:
@@ -64,7 +66,7 @@ def attend(
         return output
     if query.stride(2) != 1 or key.stride(2) != 1 or value.stride(2) != 1:
         raise ValueError("the values of a head must lie side by side")
-    tiles = _tiles(lengths, tiling.rows, query.device)
+    tiles = _tiles(lengths, tiling.rows, query.device, current_stream(query.device))
     wide, narrow = pieces(size)
     bulk = tiling.bulk and size == wide + narrow and _boxable(key) and _boxable(value)
     boxes = _boxes(key, value, tiling.keys, wide, narrow) if bulk else (None, None, None, None)
@@ -114,10 +116,9 @@ def _boxes(key: Tensor, value: Tensor, keys: int, wide: int, narrow: int) -> tup
 
 
 @lru_cache(maxsize=64)
-def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device) -> Tensor:
-    """int32 [tiles, 3] on the device: first row and end of the tile's run, first row of the tile.
-
-    The copy is done when this returns, so any stream may read it.
+def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device, stream: int) -> Tensor:
+    """int32 [tiles, 3] on the device, for work on `stream`: first row and end of the tile's run, first row of the
+    tile.
     """
     tiles: list[tuple[int, int, int]] = []
     start = 0
@@ -125,7 +126,7 @@ def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device) -> Tensor:
         stop = start + length
         tiles += [(start, stop, first) for first in range(start, stop, rows)]
         start = stop
-    return torch.tensor(tiles, dtype=torch.int32).to(device)
+    return sent(torch.tensor(tiles, dtype=torch.int32), device)
 
 
 @triton.jit(do_not_specialize=["tiles"])
