@@ -41,7 +41,6 @@ from upright.models.image_pixels import pack_patches
 from upright.models.loading import fill_with_dummies
 from upright.models.model_config import ImageProcessing, VisionConfig
 from upright.models.vision import VisionTower
-from upright.models.vision_layout import layout_of
 
 VISION = VisionConfig("qwen2_vl", 32, 1280, 16, 5120, 896, 14, 2, 2, 3)
 PROCESSING = ImageProcessing(3136, 1605632, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -153,8 +152,7 @@ def measured(
     hidden = torch.randn(rows, tower.config.hidden_size, device=device).to(dtype)
     wide = torch.randn(rows, tower.config.intermediate_size, device=device).to(dtype)
     qkv = linear(hidden, block.qkv, block.qkv_bias).view(rows, 3 * heads, -1)
-    layout = layout_of(grids, tower.config)
-    turn = tower.rotation(layout.positions.to(device))
+    layout = tower.layout(grids)
     query, key, value = qkv.chunk(3, dim=1)
     parts: dict[str, Callable[[], object]] = {
         "qkv": lambda: linear(hidden, block.qkv, block.qkv_bias),
@@ -162,7 +160,7 @@ def measured(
         "up": lambda: linear(hidden, block.up, block.up_bias),
         "down": lambda: linear(wide, block.down, block.down_bias),
         "attention": lambda: tower.attention.packed(query, key, value, layout.images, query.shape[-1] ** -0.5),
-        "rotation": lambda: rotate_(qkv[:, : 2 * heads], turn),
+        "rotation": lambda: rotate_(qkv[:, : 2 * heads], layout.turn),
         "gelu": lambda: quick_gelu(wide),
         "norm": lambda: block.norm2.of_sum(hidden, hidden),
     }

@@ -12,6 +12,7 @@ from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON
 
@@ -20,7 +21,7 @@ PAGE = 5476
 CROP = 800  # patches of 560 × 280 pixels
 DTYPE = torch.bfloat16
 
-Packed = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, ...], float], torch.Tensor]
+Packed = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Runs, float], torch.Tensor]
 
 
 def cases(device: torch.device, quick: bool) -> Iterator[Case]:
@@ -41,7 +42,7 @@ def _new_size(device: torch.device, candidate: Candidate) -> Case:
         query, key, value = (x[:rows] for x in fused.chunk(3, dim=1))
         torch.cuda.synchronize(device)
         began = time.perf_counter()
-        candidate.packed(query, key, value, (rows,), SIZE**-0.5)
+        candidate.packed(query, key, value, Runs((rows,)), SIZE**-0.5)
         torch.cuda.synchronize(device)
         return time.perf_counter() - began
 
@@ -57,8 +58,8 @@ def _packed(device: torch.device, name: str, lengths: tuple[int, ...], tune: boo
 
     fused = torch.randn(sum(lengths), 3 * HEADS, SIZE, device=device, dtype=DTYPE)
     query, key, value = fused.chunk(3, dim=1)
-    scale = SIZE**-0.5
-    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, scale)
+    scale, runs = SIZE**-0.5, Runs(lengths)
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), runs, scale)
     ways: dict[str, Packed] = {
         "flash": FLASH.packed,
         "portable": PORTABLE.packed,
@@ -75,8 +76,8 @@ def _packed(device: torch.device, name: str, lengths: tuple[int, ...], tune: boo
         yield Case(
             f"packed {name}",
             label,
-            lambda packed=packed: packed(query, key, value, lengths, scale),
+            lambda packed=packed: packed(query, key, value, runs, scale),
             4 * sum(lengths) * HEADS * SIZE * 2,
             4 * sum(length**2 for length in lengths) * HEADS * SIZE,
-            lambda packed=packed: relative_error(packed(query, key, value, lengths, scale), expected),
+            lambda packed=packed: relative_error(packed(query, key, value, runs, scale), expected),
         )

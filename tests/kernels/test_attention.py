@@ -19,6 +19,7 @@ from upright.kernels.attention.dispatch import NoAttention, Race, choose
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON
 
@@ -76,7 +77,7 @@ def test_packed_keeps_runs_apart(candidate, lengths, size):
     # a stride between tokens, as a slice of a fused projection has
     fused = torch.randn(sum(lengths), 9, size)
     query, key, value = fused.chunk(3, dim=1)
-    answer = candidate.packed(query, key, value, tuple(lengths), 0.3)
+    answer = candidate.packed(query, key, value, Runs(tuple(lengths)), 0.3)
     parts = []
     for q, k, v in zip(*(x.double().split(lengths) for x in (query, key, value)), strict=True):
         weights = (torch.einsum("thd,lhd->htl", q, k) * 0.3).softmax(-1)

@@ -11,6 +11,7 @@ import torch
 from tests.triton_aot import launches_of
 from upright.kernels.attention.batch import decode_batch, make_batch
 from upright.kernels.attention.portable import PORTABLE
+from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.tiles import TRITON
 
 pytestmark = [
@@ -62,7 +63,7 @@ def test_mixed(shape, capability, dtype):
 def test_packed(size, capability, dtype):
     query, key, value = torch.empty(100, 48, size, dtype=dtype).chunk(3, dim=1)
     instruction = "wgmma" if capability == 90 else "mma.sync"
-    check(lambda: TRITON.packed(query, key, value, (60, 40), 0.1), capability, instruction)
+    check(lambda: TRITON.packed(query, key, value, Runs((60, 40)), 0.1), capability, instruction)
 
 
 @on

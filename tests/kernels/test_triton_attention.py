@@ -15,6 +15,7 @@ from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON
 
@@ -122,8 +123,8 @@ def test_packed(candidate: Candidate, size: int, lengths: tuple[int, ...]) -> No
     if INTERPRETED and candidate is not TRITON:
         pytest.skip("only our own kernels are interpreted")
     query, key, value = torch.randn(sum(lengths), 6, size).to(DEVICE, HALF).chunk(3, dim=1)
-    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, 0.2)
-    close(candidate.packed(query, key, value, lengths, 0.2), expected, HALF)
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), Runs(lengths), 0.2)
+    close(candidate.packed(query, key, value, Runs(lengths), 0.2), expected, HALF)
 
 
 def test_every_tiling_gives_the_same():
@@ -131,16 +132,16 @@ def test_every_tiling_gives_the_same():
 
     lengths = (300, 20) if not INTERPRETED else (130, 20)
     query, key, value = torch.randn(sum(lengths), 3, 80).to(DEVICE, HALF).chunk(3, dim=1)
-    expected = REFERENCE.packed(query.float(), key.float(), value.float(), lengths, 0.2)
+    expected = REFERENCE.packed(query.float(), key.float(), value.float(), Runs(lengths), 0.2)
     for tiling in TILINGS:
-        close(attend(query, key, value, lengths, 0.2, tiling), expected, HALF)
+        close(attend(query, key, value, Runs(lengths), 0.2, tiling), expected, HALF)
 
 
 def test_nothing_of_another_run_is_seen():
     query, key, value = torch.randn(90, 6, 80).to(DEVICE, HALF).chunk(3, dim=1)
-    alone = TRITON.packed(query[:50], key[:50], value[:50], (50,), 0.2)
+    alone = TRITON.packed(query[:50], key[:50], value[:50], Runs((50,)), 0.2)
     key[50:], value[50:] = float("nan"), float("nan")
-    assert torch.equal(TRITON.packed(query, key, value, (50, 40), 0.2)[:50], alone)
+    assert torch.equal(TRITON.packed(query, key, value, Runs((50, 40)), 0.2)[:50], alone)
 
 
 @pytest.mark.parametrize(("rows", "outputs", "inputs"), [(1, 64, 256), (7, 100, 304), (33, 130, 384), (64, 1, 128)])

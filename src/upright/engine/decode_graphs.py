@@ -8,17 +8,15 @@ piece.
 
 from __future__ import annotations
 
-import gc
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
 from upright.engine.footprint import extrapolated
+from upright.engine.graph_pool import GraphPool
 from upright.plan.memory import gib
 
 log = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up
 @dataclass(frozen=True)
 class Captured:
     graph: torch.cuda.CUDAGraph
-    logits: Tensor  # a view that keeps nothing alive: right after a replay only, the pool's next graph writes over it
+    logits: Tensor  # in the pool: right after a replay only
 
 
 def graph_sizes(most: int) -> tuple[int, ...]:
@@ -44,12 +42,15 @@ class DecodeGraphs:
     def __init__(self, step: DecodeStep, stream: torch.cuda.Stream, budget: int) -> None:
         self.sizes = graph_sizes(step.most)
         self._step = step
-        self._stream = stream
-        self._pool: Any = None  # torch's handle of a pool
+        self._pool = GraphPool(stream)
         self._captured: dict[int, Captured] = {}
         self._budget = budget
-        self.bytes = 0  # taken so far
         self._closed = None if budget else "there is no room for any"  # why no more are captured
+
+    @property
+    def bytes(self) -> int:
+        """Taken so far."""
+        return self._pool.bytes
 
     def graph_for(self, rows: int) -> tuple[int, Captured] | None:
         """A graph for a step of `rows` rows, and its size; None when there is no room for one.
@@ -89,36 +90,17 @@ class DecodeGraphs:
         return extrapolated(list(self.sizes), capture)
 
     def _capture(self, size: int) -> Captured | None:
-        device = self._stream.device
-        graph = torch.cuda.CUDAGraph()
-        collecting = gc.isenabled()
         try:
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._pool.stream):
                 self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
                 for _ in range(WARM_UPS):
                     self._step.run(size)
-                self._stream.synchronize()
-                free, _ = torch.cuda.mem_get_info(device)
-                gc.disable()  # what it would free may belong to CUDA, which forbids that during a capture
-                # Threads that decode images pin memory meanwhile, which a capture may only forbid to its own thread.
-                graph.capture_begin(self._pool, capture_error_mode="thread_local")
-                try:
-                    logits = _borrowed(self._step.run(size))
-                except torch.OutOfMemoryError:
-                    with suppress(RuntimeError):  # the capture is void, and says so
-                        graph.capture_end()
-                    raise
-                graph.capture_end()
+                self._pool.stream.synchronize()
+            found = self._captured[size] = Captured(*self._pool.capture(lambda: self._step.run(size)))
         except torch.OutOfMemoryError as error:
             self._close(f"no memory is left for more: {error}")
             torch.cuda.empty_cache()
             return None
-        finally:
-            if collecting:
-                gc.enable()
-        self._pool = self._pool or graph.pool()
-        self.bytes += max(0, free - torch.cuda.mem_get_info(device)[0])
-        found = self._captured[size] = Captured(graph, logits)
         if self._closed is None and self.bytes > self._budget:
             self._close(f"they take {gib(self.bytes)} of the {gib(self._budget)} that they may")
         return found
@@ -130,20 +112,3 @@ class DecodeGraphs:
                 "CUDA graphs for %d of %d batch sizes: %s; the other sizes are launched piece by piece",
                 len(self._captured), len(self.sizes), why,
             )  # fmt: skip
-
-
-class _Borrowed:
-    """Device memory as the array protocol describes it, without a hold on it."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.__cuda_array_interface__ = {
-            "shape": tuple(tensor.shape), "typestr": f"|i{tensor.element_size()}".replace("|", "<"),
-            "data": (tensor.data_ptr(), False), "version": 3, "strides": None,
-        }  # fmt: skip
-
-
-def _borrowed(tensor: Tensor) -> Tensor:
-    """The same memory, which its pool may give to the next graph: 35 graphs with logits of their own are a gigabyte."""
-    if not tensor.is_contiguous():
-        raise ValueError("only contiguous logits can be lent")
-    return torch.as_tensor(_Borrowed(tensor), device=tensor.device).view(tensor.dtype)

@@ -52,13 +52,16 @@ class DeviceRunner(Runner):
             self._stream.wait_stream(torch.cuda.current_stream(device))
             if most_graph_bytes is not None and model.decode_attention.candidate.capturable:
                 self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
+            if most_graph_bytes is not None:
+                self.images.use_graphs()
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
         self._host_tokens = HostBuffers(slots, torch.int64, device)
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
-        return self._graphs.bytes_of_all() if self._graphs is not None else 0
+        decode = self._graphs.bytes_of_all() if self._graphs is not None else 0
+        return decode + self.images.graph_bytes()
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:

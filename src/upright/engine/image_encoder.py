@@ -19,15 +19,16 @@ from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
 from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Chunk, Encoding
+from upright.engine.tower_graphs import ReplayedPass, TowerGraphs
 from upright.messages import Image
 from upright.models.image_grid import ImageGrid, image_grid
 from upright.models.image_pixels import pack_patches
 from upright.models.model import Model
 from upright.models.vision import TowerPass
 
-PASS_PATCHES = 8192  # images are packed up to here: enough to fill a device, and the first are ready soon
+PASS_PATCHES = 12_288  # images are packed up to here: enough to fill a device, and the first are ready soon
 PASS_STEPS = 4  # over which a pass is spread while sequences run
-SHARES_AHEAD = 2  # shares of a pass that the device may have before it
+SHARES_AHEAD = 4  # shares of a pass that the device may have before it
 TOWER_PRIORITY, STEP_PRIORITY = 0, -1  # of CUDA streams: where both have work the lower number goes first
 
 
@@ -38,7 +39,7 @@ class _Pass:
     requests: tuple[str, ...]  # ids of those that brought them
     images: list[Image]
     pixels: list[Tensor]  # until it begins
-    run: TowerPass | None = None  # from then on, until its last operation is queued
+    run: TowerPass | ReplayedPass | None = None  # from then on, until its last operation is queued
     ready: torch.cuda.Event | None = None  # recorded behind that
 
 
@@ -53,6 +54,7 @@ class ImageEncoder:
         if model.device.type == "cuda" and model.vision is not None:
             self._stream = torch.cuda.Stream(model.device, priority=TOWER_PRIORITY)  # type: ignore[no-untyped-call]
             self._stream.wait_stream(torch.cuda.current_stream(model.device))  # which may still fill the weights
+        self._graphs: TowerGraphs | None = None
         flags = model.decoder.overflow_flags
         self._overflow = flags[-1] if flags is not None else None  # int32 [1]: a feature was infinite or NaN
         self._features: dict[bytes, Tensor] = {}
@@ -60,6 +62,19 @@ class ImageEncoder:
         self._queue: deque[_Pass] = deque()  # with layers left to queue, in order
         self._shares: deque[torch.cuda.Event] = deque()  # recorded behind each share that the device was given
         self._running: deque[_Pass] = deque()  # the device has all of them, in order
+
+    def use_graphs(self) -> None:
+        """From now on passes whose sizes come again are captured, where there is a stream for them."""
+        if self._stream is not None and self._model.vision is not None:
+            self._graphs = TowerGraphs(self._model.vision, self._stream, PASS_PATCHES)
+
+    @torch.inference_mode()
+    def graph_bytes(self) -> int:
+        """What their graphs take of the device, by capturing the largest; for an encoder that serves nobody."""
+        if self._graphs is None:
+            return 0
+        with self._on_stream():
+            return self._graphs.bytes_of_all()
 
     def drop(self, keys: list[bytes]) -> None:
         """Forget features whose room others have taken; unknown keys were never encoded."""
@@ -174,13 +189,16 @@ class ImageEncoder:
             self._end(made, made.run.features)
         return queued
 
-    def _begin(self, made: _Pass) -> TowerPass:
+    def _begin(self, made: _Pass) -> TowerPass | ReplayedPass:
         config, tower = self._model.config, self._model.vision
         assert tower is not None and config.vision is not None and config.image is not None
         patches = pack_patches(made.pixels, [_grid(image, config.vision.patch_size) for image in made.images],
                                config.vision, config.image, self._model.device, self._model.dtype)  # fmt: skip
         made.pixels = []
-        return tower.begin(patches, [(image.grid_height, image.grid_width) for image in made.images])
+        grids = [(image.grid_height, image.grid_width) for image in made.images]
+        if self._graphs is not None:
+            return self._graphs.begin(patches, grids)
+        return TowerPass(tower, patches, tower.layout(grids))
 
     def _end(self, made: _Pass, features: Tensor) -> None:
         if self._overflow is not None:

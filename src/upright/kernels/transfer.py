@@ -14,8 +14,3 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def current_stream(device: torch.device) -> int:
-    """What is sent now may be used, without more ado, by work on this stream; 0 where there are none."""
-    return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0

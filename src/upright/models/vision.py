@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from upright.kernels.activation import quick_gelu, silu_gate
 from upright.kernels.attention.candidate import Candidate
+from upright.kernels.attention.runs import Runs
 from upright.kernels.layer_norm import add_layer_norm, layer_norm
 from upright.kernels.linear import linear
 from upright.kernels.normalise import add_rms_norm, rms_norm
@@ -59,6 +60,16 @@ class VisionBlock:
     down_bias: Tensor
 
 
+@dataclass(frozen=True)
+class TowerLayout:
+    """How packed images lie, on the tower's device: of one pass, or of all whose images have the same sizes."""
+
+    images: Runs
+    windows: Runs
+    order: Tensor | None  # int64 [merged tokens]: from the images' order to the windows'; None: they are the same
+    turn: Rotation
+
+
 class VisionTower:
     """Weights and forward pass. `attention` is the candidate that the dispatch chose for packed attention."""
 
@@ -89,22 +100,26 @@ class VisionTower:
         `patches` [sum of patches, values per patch] as `image_patches` makes them; `grids` holds each image's height
         and width in patches. Every image attends to itself alone.
         """
-        tower_pass = self.begin(patches, grids)
+        tower_pass = TowerPass(self, patches, self.layout(grids))
         tower_pass.advance(self.config.depth)
         return tower_pass.features
 
-    def begin(self, patches: Tensor, grids: Sequence[Grid]) -> TowerPass:
-        """The same, to be carried on by layers. On a GPU nothing here waits for it."""
-        return TowerPass(self, patches, grids)
+    def layout(self, grids: Sequence[Grid]) -> TowerLayout:
+        """What a pass of such images needs besides their patches. On a GPU nothing here waits for it."""
+        layout = layout_of(tuple(grids), self.config)
+        order = None if layout.order is None else sent(layout.order, self.device)
+        positions = sent(layout.positions, self.device)
+        turn = rotation_of_positions(positions, self._frequencies, self._axes, self.dtype)
+        return TowerLayout(Runs(layout.images), Runs(layout.windows), order, turn)
 
-    def attend(self, block: VisionBlock, normed: Tensor, turn: Rotation, lengths: tuple[int, ...]) -> Tensor:
+    def attend(self, block: VisionBlock, normed: Tensor, turn: Rotation, runs: Runs) -> Tensor:
         """The attention half of a layer, [patches, hidden]: what is to be added to the residual."""
         heads = self.config.heads
         size = self.config.hidden_size // heads
         qkv = linear(normed, block.qkv, block.qkv_bias).view(-1, 3 * heads, size)
         rotate_(qkv[:, : 2 * heads], turn)
         query, key, value = qkv.chunk(3, dim=1)
-        attended = self.attention.packed(query, key, value, lengths, size**-0.5).flatten(1)
+        attended = self.attention.packed(query, key, value, runs, size**-0.5).flatten(1)
         return linear(attended, block.output, block.output_bias)
 
     def feed_forward(self, block: VisionBlock, normed: Tensor) -> Tensor:
@@ -116,10 +131,6 @@ class VisionTower:
         """Neighbouring patches to one embedding: [patches, hidden] to [tokens, output_size]."""
         hidden = functional.gelu(linear(normed.view(-1, self.merger_up.shape[1]), self.merger_up, self.merger_up_bias))
         return linear(hidden, self.merger_down, self.merger_down_bias)
-
-    def rotation(self, positions: Tensor) -> Rotation:
-        """The turn of queries and keys at `positions`, int [2, patches] on the tower's device."""
-        return rotation_of_positions(positions, self._frequencies, self._axes, self.dtype)
 
     def norm_after(self, layer: int) -> Norm:
         """The norm that reads what layer number `layer` has added."""
@@ -189,23 +200,18 @@ class VisionTower:
 class TowerPass:
     """Packed images on their way through the tower, some layers at a time."""
 
-    def __init__(self, tower: VisionTower, patches: Tensor, grids: Sequence[Grid]) -> None:
-        config = tower.config
+    def __init__(self, tower: VisionTower, patches: Tensor, layout: TowerLayout) -> None:
         self._tower = tower
+        self._layout = layout
         self.layer = 0  # the next one to be queued
-        layout = layout_of(tuple(grids), config)
-        self._images, self._windows = layout.images, layout.windows
         # Half precision reaches 65,504, and some values of a residual go beyond in the deeper layers.
         wide = torch.float32 if tower.dtype == torch.float16 else tower.dtype
         hidden = linear(patches.to(tower.dtype), tower.patch_embedding.flatten(1)).to(wide)
-        self._order = None
         if layout.order is not None:
-            self._order = sent(layout.order, hidden.device)
             merged = hidden.view(len(layout.order), -1)
-            hidden = merged.index_select(0, self._order).view_as(hidden)
+            hidden = merged.index_select(0, layout.order).view_as(hidden)
         self._hidden = hidden
         self._normed = tower.blocks[0].norm1.of(hidden)
-        self._turn = tower.rotation(sent(layout.positions, hidden.device))
 
     @property
     def done(self) -> bool:
@@ -214,11 +220,11 @@ class TowerPass:
 
     def advance(self, layers: int) -> None:
         """Carry on by at most `layers` layers."""
-        tower, config = self._tower, self._tower.config
+        tower, layout, config = self._tower, self._layout, self._tower.config
         for layer in range(self.layer, min(self.layer + layers, config.depth)):
             block = tower.blocks[layer]
             whole = config.window_size is None or layer in config.full_attention_layers
-            attended = tower.attend(block, self._normed, self._turn, self._images if whole else self._windows)
+            attended = tower.attend(block, self._normed, layout.turn, layout.images if whole else layout.windows)
             self._normed = block.norm2.of_sum(self._hidden, attended)
             self._normed = tower.norm_after(layer).of_sum(self._hidden, tower.feed_forward(block, self._normed))
             self.layer = layer + 1
@@ -226,5 +232,5 @@ class TowerPass:
     @cached_property
     def features(self) -> Tensor:
         """Embeddings [tokens, output_size]; only once the pass is done."""
-        merged = self._tower.merge(self._normed)
-        return merged if self._order is None else torch.empty_like(merged).index_copy_(0, self._order, merged)
+        merged, order = self._tower.merge(self._normed), self._layout.order
+        return merged if order is None else torch.empty_like(merged).index_copy_(0, order, merged)

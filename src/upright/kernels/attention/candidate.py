@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
+from upright.kernels.attention.runs import Runs
 
 # paged(query [T, heads, d], layer [blocks, block_size, 2, kv_heads, d], batch, scale) -> [T, heads, d]: causal within
 # each sequence's context, whose new keys and values are in the cache already
 Paged: TypeAlias = Callable[[Tensor, Tensor, PagedBatch, float], Tensor]
-# packed(query, key, value [T, heads, d], lengths, scale) -> [T, heads, d]: each run of lengths[i] rows attends to all
-# of itself and to nothing else
-Packed: TypeAlias = Callable[[Tensor, Tensor, Tensor, tuple[int, ...], float], Tensor]
+# packed(query, key, value [T, heads, d], runs, scale) -> [T, heads, d]: each run of rows attends to all of itself and
+# to nothing else
+Packed: TypeAlias = Callable[[Tensor, Tensor, Tensor, Runs, float], Tensor]
 
 # decode: paged, every sequence brings one token, and on CUDA nothing is known on the host; prefill: paged, any mix of
 # sequences; packed: keys and values lie beside the queries

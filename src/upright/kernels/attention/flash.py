@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -12,8 +11,9 @@ from torch import Tensor
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, attend_mixed
+from upright.kernels.attention.runs import Runs
 from upright.kernels.compiled import has_triton
-from upright.kernels.transfer import current_stream, sent
+from upright.kernels.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
     return attend_mixed(query, layer, batch, scale, plan.mixed, prefill)
 
 
-def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-    starts = _starts(lengths, query.device, current_stream(query.device))
-    longest = max(lengths, default=0)
+def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:
+    starts = runs.plan("flash", lambda: _starts(runs.lengths, query.device))
+    longest = max(runs.lengths, default=0)
     return _varlen(query, key, value, starts, starts, longest, longest, False, scale)
 
 
@@ -95,9 +95,8 @@ def _slots(
     return blocks * block_size + position % block_size
 
 
-@lru_cache(maxsize=64)
-def _starts(lengths: tuple[int, ...], device: torch.device, stream: int) -> Tensor:
-    """int32 [runs + 1] on the device, for work on `stream`."""
+def _starts(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """int32 [runs + 1] on the device."""
     return sent(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), device)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.runs import Runs
 
 PAGE = 5476  # patches of 1036 × 1036 pixels
 _REPEATS = 3
@@ -39,22 +40,23 @@ def _milliseconds(
     """What the first call with these lengths takes until it is done, and the best of the next ones on the device."""
     scale = need.head_size**-0.5
 
-    def call(runs: tuple[int, ...]) -> None:
-        query, key, value = (x[: sum(runs)] for x in fused.chunk(3, dim=1))
+    def call(runs: Runs) -> None:
+        query, key, value = (x[: sum(runs.lengths)] for x in fused.chunk(3, dim=1))
         candidate.packed(query, key, value, runs, scale)
 
     fused = torch.randn(sum(lengths), 3 * heads, need.head_size, device=device, dtype=need.dtype)
-    call(tuple(length - 4 for length in lengths))
+    call(Runs(tuple(length - 4 for length in lengths)))
     torch.cuda.synchronize(device)
     began = time.perf_counter()
-    call(lengths)
+    runs = Runs(lengths)
+    call(runs)
     torch.cuda.synchronize(device)
     first = (time.perf_counter() - began) * 1e3
     best = float("inf")
     for _ in range(_REPEATS):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         start.record()
-        call(lengths)
+        call(runs)
         end.record()
         end.synchronize()
         best = min(best, start.elapsed_time(end))

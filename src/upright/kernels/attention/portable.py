@@ -8,6 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from upright.kernels.attention import sdpa
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.tiles import decode, triton_declined
 
 _BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -28,9 +29,9 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
         return sdpa.paged(query, layer, batch, scale)
 
 
-def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:
     with sdpa_kernel(_BACKENDS):
-        return sdpa.packed(query, key, value, lengths, scale)
+        return sdpa.packed(query, key, value, runs, scale)
 
 
 PORTABLE = Candidate("portable", _declines, paged, packed, capturable=True)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.runs import Runs
 
 
 def _declines(need: AttentionNeed) -> str | None:
@@ -38,9 +39,9 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
     return torch.cat(outputs)
 
 
-def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
-    runs = zip(*(torch.split(x, list(lengths)) for x in (query, key, value)), strict=True)
-    return torch.cat([_attend(q, k, v, scale, None) for q, k, v in runs])
+def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:
+    parts = zip(*(torch.split(x, list(runs.lengths)) for x in (query, key, value)), strict=True)
+    return torch.cat([_attend(q, k, v, scale, None) for q, k, v in parts])
 
 
 REFERENCE = Candidate("reference", _declines, paged, packed)

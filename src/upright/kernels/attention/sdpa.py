@@ -10,6 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
+from upright.kernels.attention.runs import Runs
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tens
     return output
 
 
-def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:
+    lengths = runs.lengths
     output = torch.empty_like(query, memory_format=torch.contiguous_format)
     row = index = 0
     while index < len(lengths):  # neighbours of equal length make one call

@@ -8,6 +8,7 @@ from torch import Tensor
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, decode_rows
+from upright.kernels.attention.runs import Runs
 from upright.kernels.compiled import has_triton
 from upright.kernels.transfer import sent
 
@@ -64,10 +65,10 @@ def prefill_rest(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, 
     )  # fmt: skip
 
 
-def packed(query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float) -> Tensor:
+def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:
     from upright.kernels.triton import packed_attention
 
-    return packed_attention.attend(query, key, value, lengths, scale)
+    return packed_attention.attend(query, key, value, runs, scale)
 
 
 TRITON = Candidate("triton", _declines, paged, packed, capturable=True)

@@ -15,7 +15,8 @@ import triton.language as tl
 from torch import Tensor
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-from upright.kernels.transfer import current_stream, sent
+from upright.kernels.attention.runs import Runs
+from upright.kernels.transfer import sent
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,10 @@ TILINGS = (
 )
 
 
-def attend(
-    query: Tensor, key: Tensor, value: Tensor, lengths: tuple[int, ...], scale: float, tiling: Tiling | None = None
-) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float, tiling: Tiling | None = None) -> Tensor:
     """[T, heads, d], contiguous, of query, key and value [T, heads, d] with any strides between rows and heads.
 
-    `lengths` sum up to T. 16-bit values, sm80.
+    The lengths of `runs` sum up to T. 16-bit values, sm80.
     """
     rows, heads, size = query.shape
     tiling = tiling or _tiling(size, query.device)
@@ -66,7 +65,7 @@ def attend(
         return output
     if query.stride(2) != 1 or key.stride(2) != 1 or value.stride(2) != 1:
         raise ValueError("the values of a head must lie side by side")
-    tiles = _tiles(lengths, tiling.rows, query.device, current_stream(query.device))
+    tiles = runs.plan(f"triton {tiling.rows}", lambda: _tiles(runs.lengths, tiling.rows, query.device))
     wide, narrow = pieces(size)
     bulk = tiling.bulk and size == wide + narrow and _boxable(key) and _boxable(value)
     boxes = _boxes(key, value, tiling.keys, wide, narrow) if bulk else (None, None, None, None)
@@ -115,11 +114,8 @@ def _boxes(key: Tensor, value: Tensor, keys: int, wide: int, narrow: int) -> tup
     )
 
 
-@lru_cache(maxsize=64)
-def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device, stream: int) -> Tensor:
-    """int32 [tiles, 3] on the device, for work on `stream`: first row and end of the tile's run, first row of the
-    tile.
-    """
+def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device) -> Tensor:
+    """int32 [tiles, 3] on the device: first row and end of the tile's run, first row of the tile."""
     tiles: list[tuple[int, int, int]] = []
     start = 0
     for length in lengths:
