@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from importlib.util import find_spec
-from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -212,10 +211,9 @@ def test_a_batch_says_where_every_token_lies(batch_of, block_size):
         for position in range(context - new, context)
     ]
     assert batch.slot_mapping.tolist() == expected
-    assert batch.query_starts.tolist() == [0, *accumulate(new for new, _ in batch_of)]
     assert batch.contexts.tolist() == [context for _, context in batch_of]
-    dtypes = (batch.slot_mapping.dtype, batch.block_tables.dtype, batch.query_starts.dtype, batch.contexts.dtype)
-    assert dtypes == (torch.int64, torch.int32, torch.int32, torch.int32)
+    dtypes = (batch.slot_mapping.dtype, batch.block_tables.dtype, batch.contexts.dtype)
+    assert dtypes == (torch.int64, torch.int32, torch.int32)
 
 
 def test_a_batch_of_nothing():
@@ -228,7 +226,6 @@ def test_a_decode_batch_knows_no_lengths():
     batch = decode_batch(torch.tensor([3, 9]), torch.zeros(2, 5, dtype=torch.int32), torch.tensor([4, 1]).int())
     assert batch.decode_only
     assert batch.context_lengths == ()
-    assert batch.query_starts.tolist() == [0, 1, 2]
     with pytest.raises(ValueError, match="2 slots, 3 block tables"):
         decode_batch(torch.tensor([3, 9]), torch.zeros(3, 5, dtype=torch.int32), torch.tensor([4, 1]).int())
 
@@ -236,6 +233,12 @@ def test_a_decode_batch_knows_no_lengths():
 def test_a_batch_knows_whether_it_only_decodes():
     assert make_batch([[0], [1]], [1, 1], [3, 4], 4).decode_only
     assert not make_batch([[0], [1]], [1, 2], [3, 4], 4).decode_only
+
+
+def test_a_padded_batch_is_not_for_those_who_cut_sequences_apart():
+    batch = dataclasses.replace(make_batch([[0]], [2], [3], 4), query_lengths=(), context_lengths=(), padded=True)
+    with pytest.raises(ValueError, match="plans for the Triton attention alone, none named 'sdpa'"):
+        SDPA.paged(torch.zeros(2, 2, 8), torch.zeros(1, 4, 2, 1, 8), batch, 1.0)
 
 
 def test_a_cache_of_another_shape_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.sdpa import SDPA
-from upright.kernels.attention.tiles import TRITON
+from upright.kernels.attention.tiles import TRITON, prompt_batch
 
 pytestmark = triton_only
 
@@ -116,6 +117,97 @@ def test_prefill_and_mixed(candidate, heads, step):
         close(candidate.paged(query, layer, batch, heads[2] ** -0.5), expected, HALF)
 
 
+class StaticStep:
+    """The tensors of a step with prompts as a CUDA graph has them, of fixed shapes: a sequence has one of 8 slots, of
+    which the last is nobody's, and knows nothing of the order of the step.
+    """
+
+    SLOTS, WIDTH = 8, 48
+    NOWHERE = 2**30  # a block that no kernel may look for
+
+    def __init__(self, rows: int, decodes: int, tiles: int) -> None:
+        def zeros(*shape: int) -> torch.Tensor:
+            return torch.zeros(shape, dtype=torch.int32, device=DEVICE)
+
+        self.slot_mapping = zeros(rows).long()
+        self.tables, self.contexts = zeros(self.SLOTS, self.WIDTH), zeros(self.SLOTS)
+        self.decode_rows, self.decode_sequences = zeros(decodes), zeros(decodes)
+        self.tile_map = zeros(tiles, 5)
+
+    def fill(self, batch: PagedBatch, stale: int) -> None:
+        """Make it the step that `batch` is; other slots have contexts in the block `stale`."""
+        from upright.kernels.triton.paged_prefill import tiles
+
+        lengths, used = batch.query_lengths, len(batch.query_lengths)
+        slots = random.Random(used).sample(range(self.SLOTS - 1), used)
+        self.slot_mapping.fill_(-1)[: sum(lengths)] = batch.slot_mapping
+        self.tables.fill_(self.NOWHERE)[:, 0] = stale
+        self.contexts.fill_(9)[-1] = 0
+        for slot, table, context in zip(slots, batch.block_tables, batch.context_lengths, strict=True):
+            self.tables[slot, : table.shape[0]] = table
+            self.contexts[slot] = context
+        self.decode_rows.fill_(sum(lengths) + 1)
+        self.decode_sequences.fill_(self.SLOTS - 1)
+        decodes = [index for index, new in enumerate(lengths) if new == 1]
+        for entry, index in enumerate(decodes):
+            self.decode_rows[entry] = sum(lengths[:index])
+            self.decode_sequences[entry] = slots[index]
+        tile_map = tiles(lengths, batch.context_lengths, [index for index in range(used) if index not in decodes])
+        tile_map[:, 0] = torch.tensor(slots, dtype=torch.int32)[tile_map[:, 0]]
+        self.tile_map.zero_()[: len(tile_map)] = tile_map
+
+    def batch(self, splits_for: int, heads: tuple[int, int, int]) -> PagedBatch:
+        return prompt_batch(
+            self.slot_mapping, self.tables, self.contexts, self.decode_rows, self.decode_sequences, self.tile_map,
+            splits_for, *heads, block_size=16,
+        )  # fmt: skip
+
+
+PROMPT_STEPS = [[(1, 30), (5, 20), (1, 600), (130, 140)], [(33, 33), (2, 9)]]
+
+
+@pytest.mark.parametrize("step", PROMPT_STEPS, ids=str)
+def test_a_padded_step_is_the_same(step):
+    heads = (2, 1, 64)
+    query, layer, batch, _ = paged_case(step, heads, 16, HALF)
+    expected = TRITON.paged(query, layer, batch, 0.125)
+    rows, decodes = query.shape[0], batch.query_lengths.count(1)
+    # There are two blocks of nobody, and the query of a row of nobody is NaN as well
+    stale = next(iter(set(range(layer.shape[0])) - set(batch.block_tables.flatten().tolist())))
+    query = torch.nn.functional.pad(query, (0, 0, 0, 0, 0, 3), value=float("nan"))
+    static = StaticStep(rows + 3, decodes + 2 if decodes else 0, 6)
+    static.fill(batch, stale)
+    padded = static.batch(decodes, heads)
+    assert not padded.decode_only
+    for _ in range(2):
+        answer = TRITON.paged(query, layer, padded, 0.125)
+        assert torch.equal(answer[:rows], expected)
+        assert not answer[rows:].any()
+
+
+@pytest.mark.skipif(INTERPRETED, reason="needs a GPU")
+def test_a_graph_follows_the_prompts():
+    heads = (14, 2, 64)
+    cases = [paged_case(step, heads, 16, HALF) for step in PROMPT_STEPS]
+    static = StaticStep(160, 5, 6)
+    query = torch.full((160, *cases[0][0].shape[1:]), float("nan"), dtype=HALF, device=DEVICE)
+    layer = torch.full((64, *cases[0][1].shape[1:]), float("nan"), dtype=HALF, device=DEVICE)
+    TRITON.paged(query, layer, static.batch(2, heads), 0.125)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        batch = static.batch(2, heads)
+        answers = [TRITON.paged(query, layer, batch, 0.125) for _ in range(2)]
+    for their_query, their_layer, their_batch, expected in cases * 2:
+        rows = their_query.shape[0]
+        query.fill_(float("nan"))[:rows] = their_query
+        layer.fill_(float("nan"))[: their_layer.shape[0]] = their_layer
+        static.fill(their_batch, stale=63)
+        graph.replay()
+        for answer in answers:
+            close(answer[:rows], expected, HALF)
+            assert not answer[rows:].any()
+
+
 @pytest.mark.parametrize("lengths", [(70,), (5, 129, 64), (64,) * 3 + (16,), (1, 1)], ids=str)
 @pytest.mark.parametrize("size", [80, 64, 72, 128, 40])
 @pytest.mark.parametrize("candidate", [TRITON, FLASH, PORTABLE, SDPA], ids=lambda c: c.name)
@@ -170,7 +262,7 @@ def test_a_graph_follows_the_lengths(candidate):
     for contexts in ([30, 300, 7], [1, 64, 2], [29, 129, 5]):
         static.contexts.copy_(torch.tensor(contexts, dtype=torch.int32))
         told = torch.tensor(contexts, dtype=torch.int32, device="cuda")
-        known = PagedBatch(batch.slot_mapping, batch.block_tables, (1, 1, 1), tuple(contexts), batch.query_starts, told)
+        known = replace(batch, context_lengths=tuple(contexts), contexts=told)
         expected = REFERENCE.paged(query.float(), layer.float(), known, 0.125)
         for _ in range(2):
             graph.replay()

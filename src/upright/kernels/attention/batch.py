@@ -24,25 +24,27 @@ class PagedBatch:
 
     NOTE: the host tuples and the device tensors say the same thing; kernels read the tensors, candidates that cut
     sequences apart read the tuples, and neither waits for the other. A batch of `decode_batch` has no tuples: its
-    lengths are on the device alone.
+    lengths are on the device alone. So are those of `tiles.prompt_batch`, where sequences lie in any order and some
+    have no part in the step.
     """
 
-    slot_mapping: Tensor  # int64 [T]: block * block_size + offset of each new token
+    slot_mapping: Tensor  # int64 [T]: block * block_size + offset of each new token, negative for rows of nobody
     block_tables: Tensor  # int32 [S, most blocks], rows padded with any valid block number
     query_lengths: tuple[int, ...]  # new tokens of each sequence
     context_lengths: tuple[int, ...]  # tokens of each sequence in the cache after this step, the new ones included
-    query_starts: Tensor  # int32 [S + 1]: first row of each sequence, and T
     contexts: Tensor  # int32 [S]: context_lengths on the device
+    decode_only: bool  # every sequence brings exactly one token
+    padded: bool = False  # rows after those of the last sequence belong to nobody
     plans: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
-    def decode_only(self) -> bool:
-        """True when every sequence brings exactly one token."""
-        return self.contexts.shape[0] == self.slot_mapping.shape[0]
-
     def plan(self, name: str, make: Callable[[PagedBatch], Plan]) -> Plan:
-        """What a candidate works out once a step and reuses on every layer."""
+        """What a candidate works out once a step and reuses on every layer.
+
+        Raises: ValueError for a padded batch without that plan, as nothing can be worked out on the host.
+        """
         if name not in self.plans:
+            if self.padded:
+                raise ValueError(f"a padded step has plans for the Triton attention alone, none named {name!r}")
             self.plans[name] = make(self)
         plan: Plan = self.plans[name]
         return plan
@@ -60,23 +62,22 @@ def make_batch(
     Everything goes to the device in one copy, which a GPU makes while the host goes on.
     """
     widest = max(map(len, block_tables), default=0)
-    tables, starts, slots = array("i"), array("i", [0]), array("q")
+    tables, slots = array("i"), array("q")
     for table, new, context in zip(block_tables, query_lengths, context_lengths, strict=True):
         tables += array("i", table)
         tables += array("i", table[:1]) * (widest - len(table))
-        starts.append(starts[-1] + new)
         if new == 1:
             slots.append(table[(context - 1) // block_size] * block_size + (context - 1) % block_size)
         else:
             slots.frombytes(_slots(table, context - new, context, block_size).tobytes())
-    parts = _to_device((slots, tables, starts, array("i", context_lengths)), torch.device(device))
+    parts = _to_device((slots, tables, array("i", context_lengths)), torch.device(device))
     return PagedBatch(
         slot_mapping=parts[0],
         block_tables=parts[1].view(len(block_tables), widest),
         query_lengths=tuple(query_lengths),
         context_lengths=tuple(context_lengths),
-        query_starts=parts[2],
-        contexts=parts[3],
+        contexts=parts[2],
+        decode_only=all(new == 1 for new in query_lengths),
     )
 
 
@@ -89,8 +90,7 @@ def decode_batch(slot_mapping: Tensor, block_tables: Tensor, contexts: Tensor) -
     count = slot_mapping.shape[0]
     if block_tables.shape[0] != count or contexts.shape[0] != count:
         raise ValueError(f"{count} slots, {block_tables.shape[0]} block tables and {contexts.shape[0]} contexts")
-    starts = torch.arange(count + 1, dtype=torch.int32, device=slot_mapping.device)
-    return PagedBatch(slot_mapping, block_tables, (1,) * count, (), starts, contexts)
+    return PagedBatch(slot_mapping, block_tables, (1,) * count, (), contexts, decode_only=True)
 
 
 def _slots(table: Sequence[int], start: int, stop: int, block_size: int) -> numpy.ndarray[Any, Any]:

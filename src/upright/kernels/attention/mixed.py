@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Which sequences of a batch bring one token, and which several."""
+    """Which sequences of a batch bring one token, and which several.
+
+    What is on the host is empty for a padded batch: there the tensors alone, and a map of tiles, say what there is.
+    """
 
     decodes: tuple[int, ...]
     prefills: tuple[int, ...]

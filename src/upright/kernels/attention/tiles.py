@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -44,7 +46,9 @@ def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix
 def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
     if batch.decode_only:
         return decode(query, layer, batch, scale)
-    output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+    # Rows of nobody go through the rest of the model too, and a NaN there would look like an overflow
+    allocate = torch.zeros if batch.padded else torch.empty
+    output = allocate(query.shape, dtype=query.dtype, device=query.device)
     prefill_rest(query, layer, batch, scale, batch.plan("mixed", Mixed.of), output)
     return output
 
@@ -58,11 +62,36 @@ def prefill_rest(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, 
         return sent(host, query.device)
 
     tiles = batch.plan("triton tiles", make_tiles)
-    if mixed.decodes:
+    if mixed.decode_rows.shape[0]:
         decode_rows(query, layer, batch, scale, mixed, output)
-    paged_prefill.attend(
-        query, layer, batch.block_tables, batch.contexts, batch.query_starts, tiles, scale, output
-    )  # fmt: skip
+    paged_prefill.attend(query, layer, batch.block_tables, tiles, scale, output)
+
+
+def prompt_batch(
+    slot_mapping: Tensor, block_tables: Tensor, contexts: Tensor, decode_rows: Tensor, decode_sequences: Tensor,
+    tile_map: Tensor, splits_for: int, heads: int, kv_heads: int, head_size: int, block_size: int,
+) -> PagedBatch:  # fmt: skip
+    """A step with prompts of which only the device knows the sequences, as in a CUDA graph. TRITON alone serves it.
+
+    slot_mapping int64 [T], negative for rows of nobody, which are not stored and get zeros; block_tables int32 [S, most
+    blocks] and contexts int32 [S], where neither the order of sequences nor those without a part in the step matter;
+    decode_rows int32 [D] and decode_sequences int32 [D], of the sequences that bring one token: padding names a row of
+    nobody and a sequence of context 0; tile_map int32 [tiles, 5] as `paged_prefill.tiles` makes it, padded with zeros.
+    Contexts of decodes are cut as for `splits_for` sequences, as long as the block tables allow.
+    """
+    from upright.kernels.triton import paged_decode
+
+    plans: dict[str, Any] = {
+        "mixed": Mixed((), (), decode_rows, decode_sequences, slice(0)),
+        "triton tiles": tile_map,
+    }
+    count = decode_rows.shape[0]
+    if count:
+        longest = block_tables.shape[1] * block_size
+        plans["mixed decodes"] = paged_decode.workspace(
+            count, heads, kv_heads, head_size, longest, slot_mapping.device, splits_for
+        )
+    return PagedBatch(slot_mapping, block_tables, (), (), contexts, decode_only=False, padded=True, plans=plans)
 
 
 def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) -> Tensor:

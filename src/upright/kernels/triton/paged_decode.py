@@ -27,17 +27,23 @@ _ELEMENTS = 8192  # of the widest intermediate without matrix instructions: grou
 class Workspace:
     """What the splits of a step leave for each other; a step's layers use the same one after another."""
 
+    pairs: int  # of a sequence and a key head, that contexts are cut for
     splits: int
     sums: Tensor  # float32 [sequences, kv_heads, splits, group, d]: weighted values
     tops: Tensor  # float32 [sequences, kv_heads, splits, 2, group]: largest score, and sum of weights
     arrived: Tensor  # int32 [sequences, kv_heads]: 0 between launches
 
 
-def workspace(sequences: int, heads: int, kv_heads: int, size: int, longest: int, device: torch.device) -> Workspace:
-    """For contexts of at most `longest` tokens."""
-    splits = count_splits(sequences * kv_heads, longest, _processors(device))
+def workspace(
+    sequences: int, heads: int, kv_heads: int, size: int, longest: int, device: torch.device,
+    splits_for: int | None = None,
+) -> Workspace:  # fmt: skip
+    """For contexts of at most `longest` tokens, cut as for `splits_for` sequences where most are padding."""
+    pairs = (sequences if splits_for is None else splits_for) * kv_heads
+    splits = count_splits(pairs, longest, _processors(device))
     group = heads // kv_heads
     return Workspace(
+        pairs,
         splits,
         torch.empty(sequences, kv_heads, splits, group, size, dtype=torch.float32, device=device),
         torch.empty(sequences, kv_heads, splits, 2, group, dtype=torch.float32, device=device),
@@ -74,7 +80,7 @@ def attend(
     group = heads // kv_heads
     padded = max(16 if matrix else 1, triton.next_power_of_2(size))  # a matrix instruction multiplies 16 at least
     group_padded = max(16 if matrix else 1, triton.next_power_of_2(group))
-    cut = _cut(count * kv_heads, group, padded, matrix)
+    cut = _cut(work.pairs, group, padded, matrix)
     together = max(1, min(16, _TOGETHER // (group_padded * padded)))
     _decode[(count, kv_heads, work.splits)](
         query, layer, block_tables, contexts, rows, sequences, output, work.sums, work.tops, work.arrived,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 import triton
@@ -14,21 +15,26 @@ _KEYS = 64
 
 
 def tiles(query_lengths: Sequence[int], context_lengths: Sequence[int], sequences: Sequence[int]) -> Tensor:
-    """int32 [tiles, 2] on the host: a sequence and the first of its new tokens; those with most keys come first."""
-    pairs = [(sequence, first) for sequence in sequences for first in range(0, query_lengths[sequence], ROWS)]
-    pairs.sort(key=lambda pair: query_lengths[pair[0]] - context_lengths[pair[0]] - pair[1])
-    return torch.tensor(pairs, dtype=torch.int32).view(-1, 2)
+    """int32 [tiles, 5] on the host, those with most keys first. All that the kernel has to know of a tile: the
+    sequence's row in the block tables, the tile's first one of the sequence's new tokens, the sequence's first row in
+    the step, its new tokens, and its context, which is all of its tokens in the cache after the step.
+    """
+    starts = list(accumulate(query_lengths, initial=0))
+    entries = [
+        (sequence, first, starts[sequence], query_lengths[sequence], context_lengths[sequence])
+        for sequence in sequences
+        for first in range(0, query_lengths[sequence], ROWS)
+    ]
+    entries.sort(key=lambda entry: entry[3] - entry[4] - entry[1])
+    return torch.tensor(entries, dtype=torch.int32).view(-1, 5)
 
 
-def attend(
-    query: Tensor, layer: Tensor, block_tables: Tensor, contexts: Tensor, query_starts: Tensor, tile_map: Tensor,
-    scale: float, output: Tensor,
-) -> None:  # fmt: skip
+def attend(query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor, scale: float, output: Tensor) -> None:
     """Write what the new tokens of the sequences in `tile_map` attend to into their rows of `output`.
 
     query [T, heads, d] with heads side by side, output [T, heads, d] contiguous; layer [blocks, block_size, 2,
-    kv_heads, d]; block_tables int32 [S, most blocks], contexts int32 [S], query_starts int32 [S + 1]. 16-bit values,
-    sm80.
+    kv_heads, d]; block_tables int32 [S, most blocks]; tile_map int32 [tiles, 5] as `tiles` makes it, where tiles of
+    zeros do nothing. 16-bit values, sm80.
     """
     heads, size = query.shape[1:]
     block_size, _, kv_heads, _ = layer.shape[1:]
@@ -38,7 +44,7 @@ def attend(
         return
     padded = max(16, triton.next_power_of_2(size))
     _prefill[(tile_map.shape[0], heads)](
-        query, layer, block_tables, contexts, query_starts, tile_map, output,
+        query, layer, block_tables, tile_map, output,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0),
         HEADS=heads, KV_HEADS=kv_heads, SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size,
         ROWS=ROWS, KEYS=_KEYS if padded <= 128 else 32, num_warps=8 if padded > 64 else 4,
@@ -46,20 +52,22 @@ def attend(
     )  # fmt: skip
 
 
-@triton.jit(do_not_specialize=["block_tables", "contexts", "query_starts", "tile_map", "table_stride"])
+@triton.jit(do_not_specialize=["block_tables", "tile_map", "table_stride"])
 def _prefill(
-    query, layer, block_tables, contexts, query_starts, tile_map, output,
+    query, layer, block_tables, tile_map, output,
     scale, query_stride, table_stride,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, SIZE: tl.constexpr, SIZE_PADDED: tl.constexpr,
     BLOCK_SIZE: tl.constexpr, ROWS: tl.constexpr, KEYS: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0)
     head = tl.program_id(1)
-    sequence = tl.load(tile_map + tile * 2)
-    first = tl.load(tile_map + tile * 2 + 1)
-    begin_row = tl.load(query_starts + sequence)
-    new = tl.load(query_starts + sequence + 1) - begin_row
-    context = tl.load(contexts + sequence)
+    sequence = tl.load(tile_map + tile * 5)
+    first = tl.load(tile_map + tile * 5 + 1)
+    begin_row = tl.load(tile_map + tile * 5 + 2)
+    new = tl.load(tile_map + tile * 5 + 3)
+    context = tl.load(tile_map + tile * 5 + 4)
+    if new == 0:  # a tile that pads a map of fixed size
+        return
 
     columns = tl.arange(0, SIZE_PADDED)
     within = columns[None, :] < SIZE
