@@ -153,6 +153,7 @@ def measured(
     wide = torch.randn(rows, tower.config.intermediate_size, device=device).to(dtype)
     qkv = linear(hidden, block.qkv, block.qkv_bias).view(rows, 3 * heads, -1)
     layout = tower.layout(grids)
+    turn = tower.rotation(layout.positions)
     query, key, value = qkv.chunk(3, dim=1)
     parts: dict[str, Callable[[], object]] = {
         "qkv": lambda: linear(hidden, block.qkv, block.qkv_bias),
@@ -160,7 +161,7 @@ def measured(
         "up": lambda: linear(hidden, block.up, block.up_bias),
         "down": lambda: linear(wide, block.down, block.down_bias),
         "attention": lambda: tower.attention.packed(query, key, value, layout.images, query.shape[-1] ** -0.5),
-        "rotation": lambda: rotate_(qkv[:, : 2 * heads], layout.turn),
+        "rotation": lambda: rotate_(qkv[:, : 2 * heads], turn),
         "gelu": lambda: quick_gelu(wide),
         "norm": lambda: block.norm2.of_sum(hidden, hidden),
     }

@@ -1,4 +1,4 @@
-"""On a real GPU: passes of images whose sizes come again are replayed, and give what the tower gives."""
+"""Passes that fill a size up, and on a real GPU are replayed, give what the tower gives for the images alone."""
 
 from __future__ import annotations
 
@@ -6,49 +6,86 @@ import pytest
 import torch
 
 from tests.dummy_models import TOWERS, dummy_model
-from upright.engine import tower_graphs
-from upright.engine.tower_graphs import ReplayedPass, TowerGraphs
-
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
-ONE, TWO = ((8, 12),), ((6, 4), (10, 14))
+from tests.triton_device import DEVICE, INTERPRETED, triton_only, triton_serves  # noqa: F401
+from upright.engine.tower_graphs import LEAST, TowerGraphs, WholePass, size_for
+from upright.kernels.attention.reference import REFERENCE
+from upright.kernels.attention.tiles import TRITON
+from upright.models.vision import VisionTower
+from upright.models.vision_layout import Grid
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("kind", sorted(TOWERS))
-@torch.inference_mode()
-def test_replayed_passes_give_what_the_tower_gives(
-    kind: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tower_graphs, "MOST_GRAPHS", 2)
-    tower = dummy_model(kind, "cuda", dtype).vision
-    assert tower is not None
-    graphs = TowerGraphs(tower, torch.cuda.Stream(), most_patches=512)
-    torch.cuda.synchronize()
-    replayed = []
-    for grids in (ONE, TWO, ONE, ONE, TWO, TWO, ONE, ((8, 8),), ((8, 8),), TWO, ((8, 8),), ONE, ((40, 40),)):
-        patches = torch.randn(sum(height * width for height, width in grids), 1176, device="cuda", dtype=dtype)
-        expected = tower.encode(patches, grids)
-        torch.cuda.synchronize()
-        with torch.cuda.stream(graphs.stream):
-            made = graphs.begin(patches, grids)
-            for _ in range(tower.config.depth):
-                made.advance(1)
-            assert made.done
-            features = made.features
-        torch.cuda.synchronize()
-        torch.testing.assert_close(features, expected, atol=2e-2, rtol=2e-2)
-        replayed.append(isinstance(made, ReplayedPass))
-    # Two are kept: the third size has put out the one that was used the longest ago.
-    assert replayed == [False, False, False, True, False, True, True, False, False, False, True, True, False]
+def test_sizes_hold_what_they_are_for_and_little_more() -> None:
+    for patches in range(1, 20_000, 7):
+        size = size_for(patches)
+        assert patches <= size < patches + max(LEAST, patches / 8) and size_for(size) == size
 
 
-@torch.inference_mode()
-def test_what_graphs_take_is_measured() -> None:
-    tower = dummy_model("qwen2_vl", "cuda", torch.bfloat16).vision
-    assert tower is not None
-    graphs = TowerGraphs(tower, torch.cuda.Stream(), most_patches=4096)
-    with torch.cuda.stream(graphs.stream):
-        assert graphs.bytes_of_all() > 4096 * tower.config.hidden_size * 2
+class TestOnTriton:
+    pytestmark = triton_only
+
+    @pytest.fixture
+    def stream(self) -> torch.cuda.Stream | None:
+        return torch.cuda.Stream() if DEVICE == "cuda" else None
+
+    @pytest.mark.usefixtures("triton_serves")
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+    @pytest.mark.parametrize("kind", sorted(TOWERS))
+    @torch.inference_mode()
+    def test_passes_give_what_the_tower_gives(
+        self, kind: str, dtype: torch.dtype, stream: torch.cuda.Stream | None
+    ) -> None:
+        tower = dummy_model(kind, DEVICE, dtype, REFERENCE.name).vision
+        assert tower is not None
+        tower.attention = TRITON
+        for part in tower.parameters().values():
+            part.normal_(0, 0.05) if part.dim() > 1 else None
+        graphs = TowerGraphs(tower, stream, 512)
+        passes: list[list[Grid]] = [
+            [(8, 12)],
+            [(6, 4), (10, 14)],
+            [(8, 12)],
+            [(4, 4)] * 3,
+            [(8, 12)],
+            [(6, 20), (2, 2)],
+        ]
+        for grids in passes[:3] if INTERPRETED else [*passes, [(30, 16)], *passes]:
+            patches = torch.randn(sum(height * width for height, width in grids), 1176, device=DEVICE, dtype=dtype)
+            expected = tower.encode(patches, grids)
+            if stream is not None:
+                stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                features = replayed(graphs, tower, patches, grids)
+            if stream is not None:
+                stream.synchronize()
+            torch.testing.assert_close(features, expected, atol=3e-2, rtol=3e-2)
+
+    @pytest.mark.usefixtures("triton_serves")
+    @torch.inference_mode()
+    def test_what_does_not_fit_is_said_not_to(self, stream: torch.cuda.Stream | None) -> None:
+        tower = dummy_model("qwen2_5_vl", DEVICE, torch.bfloat16, REFERENCE.name).vision
+        assert tower is not None
+        graphs = TowerGraphs(tower, stream, 512)
+        assert graphs.fits([(16, 32)]) and not graphs.fits([(16, 34)])
+        assert not graphs.fits([(2, 2)] * 100), "more runs than there is room for"
+
+    @pytest.mark.skipif(DEVICE != "cuda" or not torch.cuda.is_available(), reason="needs a GPU")
+    @torch.inference_mode()
+    def test_all_sizes_are_captured_in_idle_moments(self, stream: torch.cuda.Stream) -> None:
+        tower = dummy_model("qwen2_vl", "cuda", torch.bfloat16).vision
+        assert tower is not None
+        graphs = TowerGraphs(tower, stream, 600)
+        with torch.cuda.stream(stream):
+            taken = graphs.bytes_of_all()
+            captured = 0
+            while graphs.capture_next():
+                captured += 1
+        assert taken > 600 * tower.config.hidden_size * 2 and captured == 4
+
+
+def replayed(graphs: TowerGraphs, tower: VisionTower, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
+    assert graphs.fits(grids)
+    made = WholePass(graphs, patches, grids, tower.config.depth)
+    while not made.done:
+        made.advance(1)
+    assert made.layer == tower.config.depth
+    return made.features

@@ -91,7 +91,7 @@ class DeviceRunner(Runner):
     @torch.inference_mode()
     def idle(self) -> bool:
         """Capture one more graph."""
-        return self._graphs is not None and self._graphs.capture_next()
+        return (self._graphs is not None and self._graphs.capture_next()) or self.images.idle()
 
     def _launch_decode(self, step: Step) -> Launched:
         chunks = step.chunks

@@ -19,7 +19,8 @@ from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
 from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Chunk, Encoding
-from upright.engine.tower_graphs import ReplayedPass, TowerGraphs
+from upright.engine.tower_graphs import TowerGraphs, WholePass
+from upright.kernels.attention.tiles import TRITON
 from upright.messages import Image
 from upright.models.image_grid import ImageGrid, image_grid
 from upright.models.image_pixels import pack_patches
@@ -39,7 +40,7 @@ class _Pass:
     requests: tuple[str, ...]  # ids of those that brought them
     images: list[Image]
     pixels: list[Tensor]  # until it begins
-    run: TowerPass | ReplayedPass | None = None  # from then on, until its last operation is queued
+    run: TowerPass | WholePass | None = None  # from then on, until its last operation is queued
     ready: torch.cuda.Event | None = None  # recorded behind that
 
 
@@ -64,9 +65,19 @@ class ImageEncoder:
         self._running: deque[_Pass] = deque()  # the device has all of them, in order
 
     def use_graphs(self) -> None:
-        """From now on passes whose sizes come again are captured, where there is a stream for them."""
-        if self._stream is not None and self._model.vision is not None:
+        """From now on passes are captured, where there is a stream for them and Triton's attention serves."""
+        attention = self._model.vision_attention
+        captured = attention is not None and attention.candidate is TRITON
+        if captured and self._stream is not None and self._model.vision is not None:
             self._graphs = TowerGraphs(self._model.vision, self._stream, PASS_PATCHES)
+
+    @torch.inference_mode()
+    def idle(self) -> bool:
+        """Capture one more graph; False when there is none to capture."""
+        if self._graphs is None:
+            return False
+        with self._on_stream():
+            return self._graphs.capture_next()
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
@@ -189,15 +200,15 @@ class ImageEncoder:
             self._end(made, made.run.features)
         return queued
 
-    def _begin(self, made: _Pass) -> TowerPass | ReplayedPass:
+    def _begin(self, made: _Pass) -> TowerPass | WholePass:
         config, tower = self._model.config, self._model.vision
         assert tower is not None and config.vision is not None and config.image is not None
         patches = pack_patches(made.pixels, [_grid(image, config.vision.patch_size) for image in made.images],
                                config.vision, config.image, self._model.device, self._model.dtype)  # fmt: skip
         made.pixels = []
         grids = [(image.grid_height, image.grid_width) for image in made.images]
-        if self._graphs is not None:
-            return self._graphs.begin(patches, grids)
+        if self._graphs is not None and self._graphs.fits(grids):
+            return WholePass(self._graphs, patches, grids, config.vision.depth)
         return TowerPass(tower, patches, tower.layout(grids))
 
     def _end(self, made: _Pass, features: Tensor) -> None:

@@ -1,14 +1,12 @@
-"""Passes through the vision tower as CUDA graphs, where images of the same sizes come again: one launch for hundreds.
+"""Passes through the vision tower as CUDA graphs: one launch in place of hundreds, whatever images are packed together.
 
-Pages of documents have one size, or are brought to one; what is cut out of them has all sizes, and goes through the
-tower layer by layer. A pass is captured when its sizes come for the second time.
+A graph has a fixed number of patches, and a pass takes the smallest that holds it. Everything else about the images,
+their positions and their runs, is read from tensors that are written before each replay; patches of nobody fill up.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,112 +14,209 @@ import torch
 from torch import Tensor
 
 from upright.engine.graph_pool import GraphPool
+from upright.kernels.attention.runs import Runs
 from upright.models.vision import TowerLayout, TowerPass, VisionTower
-from upright.models.vision_layout import Grid
+from upright.models.vision_layout import Grid, Layout, layout_of
 
 log = logging.getLogger(__name__)
 
-MOST_GRAPHS = 16  # those that were used last; each takes about a megabyte besides the pool
-_MOST_SEEN = 256  # passes that are remembered, to know those that come again
+LEAST = 128  # patches
+_PATCHES_A_RUN = 16  # on average, at least: a graph has room for the tiles of as many runs
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What the graph of a size reads, on the device."""
+
+    patches: Tensor  # [size, values per patch]
+    layout: TowerLayout
+    image_tiles: Tensor  # int32 [tiles, 3]
+    window_tiles: Tensor
 
 
 @dataclass(frozen=True)
 class _Captured:
     graph: torch.cuda.CUDAGraph
     features: Tensor  # in the pool: [tokens, output_size], right after a replay only
-    layout: TowerLayout  # which the graph reads
+
+
+def size_for(patches: int) -> int:
+    """Patches of the graph for a pass: a sixteenth more at most, beyond the least."""
+    step = max(LEAST, (1 << max(0, (patches - 1).bit_length() - 1)) // 16)
+    return -(-patches // step) * step
 
 
 class TowerGraphs:
-    """`most_patches`: of a pass that is captured. All graphs read their patches from the same place."""
+    """For passes of at most `most` patches, whose packed attention is Triton's. One thread calls it, on the stream.
 
-    def __init__(self, tower: VisionTower, stream: torch.cuda.Stream, most_patches: int) -> None:
+    Without a stream, as on a CPU, passes take the same way, and nothing is captured.
+    """
+
+    def __init__(self, tower: VisionTower, stream: torch.cuda.Stream | None, most: int) -> None:
         self._tower = tower
-        self._most = most_patches
-        self._pool = GraphPool(stream)
-        self._patches: Tensor | None = None  # [most_patches, values per patch]
-        self._captured: OrderedDict[tuple[Grid, ...], _Captured] = OrderedDict()
-        self._seen: OrderedDict[tuple[Grid, ...], None] = OrderedDict()
-        self._closed = False
+        self._most = size_for(most)
+        self._pool = GraphPool(stream) if stream is not None else None
+        self._places: dict[int, _Place] = {}
+        self._whole: _Place | None = None  # the place of the largest: all others are its beginnings
+        self._captured: dict[int, _Captured] = {}
+        self._closed = stream is None  # no more are captured
 
-    @property
-    def stream(self) -> torch.cuda.Stream:
-        return self._pool.stream
+    def fits(self, grids: Sequence[Grid]) -> bool:
+        patches = sum(height * width for height, width in grids)
+        if patches > self._most:
+            return False
+        layout = layout_of(tuple(grids), self._tower.config)
+        tiles = max(len(_tiles(layout.images)), len(_tiles(layout.windows)))
+        return tiles <= _most_tiles(size_for(patches))
 
-    def begin(self, patches: Tensor, grids: Sequence[Grid]) -> TowerPass | ReplayedPass:
-        """A pass of `patches` [patches, values per patch], packed images of `grids`. To be called on the stream."""
-        sizes = tuple(grids)
-        known = self._captured.get(sizes)
-        if known is not None and self._patches is not None:
-            self._captured.move_to_end(sizes)
-            return ReplayedPass(known, patches, self._patches[: len(patches)], self._tower.config.depth)
-        layout = self._tower.layout(sizes)
-        made = TowerPass(self._tower, patches, layout)
-        if not self._closed and len(patches) <= self._most and self._comes_again(sizes):
-            made.advance(self._tower.config.depth)  # all that is made once for a layout is there then
-            self._capture(sizes, layout, patches)
-        return made
+    def run(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
+        """Features [tokens, output_size] of `patches` [patches, values per patch], which fit. Nothing is waited for.
+
+        A size that is wanted for the first time is launched piece by piece, and captured for the next time.
+        """
+        size = size_for(len(patches))
+        place = self._place(size)
+        _fill(place, patches, layout_of(tuple(grids), self._tower.config))
+        tokens = len(patches) // self._tower.config.merge_size**2
+        known = self._captured.get(size)
+        if known is not None:
+            known.graph.replay()
+            return known.features[:tokens].clone()
+        features = self._launch(place)[:tokens].clone()
+        self._capture(size)
+        return features
+
+    def capture_next(self) -> bool:
+        """Capture one more size, from the smallest on; False when there is nothing left to capture."""
+        size = LEAST
+        while size in self._captured:
+            size = size_for(size + 1)
+        if self._closed or size > self._most:
+            return False
+        place = self._place(size)
+        _fill(place, place.patches[:0], None)
+        self._launch(place)
+        return self._capture(size)
 
     def bytes_of_all(self) -> int:
-        """What graphs take of the device, by capturing the largest."""
-        merge, config = self._tower.config.merge_size, self._tower.config
-        side = math.isqrt(self._most // merge**2) * merge
-        values = config.in_channels * config.temporal_patch_size * config.patch_size**2
-        patches = torch.zeros(side**2, values, dtype=self._tower.dtype, device=self._tower.device)
-        for _ in range(2):
-            self.begin(patches, [(side, side)])
-        return self._pool.bytes
+        """What graphs take of the device, by capturing the largest; for an engine that serves nobody."""
+        place = self._place(self._most)
+        _fill(place, place.patches[:0], None)
+        self._launch(place)
+        self._capture(self._most)
+        return self._pool.bytes if self._pool is not None else 0
 
-    def _comes_again(self, sizes: tuple[Grid, ...]) -> bool:
-        if sizes in self._seen:
-            del self._seen[sizes]
-            return True
-        self._seen[sizes] = None
-        if len(self._seen) > _MOST_SEEN:
-            self._seen.popitem(last=False)
-        return False
+    def _launch(self, place: _Place) -> Tensor:
+        made = TowerPass(self._tower, place.patches, place.layout)
+        made.advance(self._tower.config.depth)
+        return made.features
 
-    def _capture(self, sizes: tuple[Grid, ...], layout: TowerLayout, patches: Tensor) -> None:
-        tower = self._tower
-
-        def run() -> Tensor:
-            made = TowerPass(tower, place, layout)
-            made.advance(tower.config.depth)
-            return made.features
-
+    def _capture(self, size: int) -> bool:
+        place = self._places[size]
+        if self._closed or self._pool is None:
+            return False
         try:
-            if self._patches is None:
-                self._patches = patches.new_empty(self._most, patches.shape[1])
-            place = self._patches[: len(patches)]
-            graph, features = self._pool.capture(run)
+            self._captured[size] = _Captured(*self._pool.capture(lambda: self._launch(place)))
         except torch.OutOfMemoryError as error:
             self._closed = True
             log.warning("no more CUDA graphs of the vision tower: no memory is left for them: %s", error)
             torch.cuda.empty_cache()
-            return
-        self._captured[sizes] = _Captured(graph, features, layout)
-        if len(self._captured) > MOST_GRAPHS:
-            self._captured.popitem(last=False)
+            return False
+        return True
+
+    def _place(self, size: int) -> _Place:
+        if self._whole is None:
+            self._whole = _allocate(self._tower, self._most)
+        if size not in self._places:
+            self._places[size] = _beginning(self._tower, self._whole, size)
+        return self._places[size]
 
 
-class ReplayedPass:
-    """A pass that is launched as a whole. It has what `TowerPass` has."""
+class WholePass:
+    """A pass that is launched as a whole, however many layers are asked for. It has what `TowerPass` has."""
 
-    def __init__(self, captured: _Captured, patches: Tensor, place: Tensor, depth: int) -> None:
-        self._captured = captured
+    def __init__(self, graphs: TowerGraphs, patches: Tensor, grids: Sequence[Grid], depth: int) -> None:
+        self._graphs = graphs
         self._patches = patches
-        self._place = place
+        self._grids = grids
         self._depth = depth
-        self.layer = 0
+        self._features: Tensor | None = None
+
+    @property
+    def layer(self) -> int:
+        return 0 if self._features is None else self._depth
 
     @property
     def done(self) -> bool:
-        return self.layer == self._depth
+        return self._features is not None
 
     def advance(self, layers: int) -> None:
-        """All layers, however many are asked for."""
-        if layers > 0 and not self.done:
-            self._place.copy_(self._patches)
-            self._captured.graph.replay()
-            self.features = self._captured.features.clone()
-            self.layer = self._depth
+        if layers > 0 and self._features is None:
+            self._features = self._graphs.run(self._patches, self._grids)
+
+    @property
+    def features(self) -> Tensor:
+        """Only once the pass is done."""
+        assert self._features is not None
+        return self._features
+
+
+def _most_tiles(size: int) -> int:
+    return size // _PATCHES_A_RUN
+
+
+def _tiles(lengths: tuple[int, ...]) -> Tensor:
+    from upright.kernels.triton.packed_attention import tiles_of
+
+    return tiles_of(lengths)
+
+
+def _allocate(tower: VisionTower, size: int) -> _Place:
+    config, device = tower.config, tower.device
+    values = config.in_channels * config.temporal_patch_size * config.patch_size**2
+    tiles = torch.zeros(2, _most_tiles(size), 3, dtype=torch.int32, device=device)
+    order = None
+    if config.window_size is not None:
+        order = torch.zeros(size // config.merge_size**2, dtype=torch.int64, device=device)
+    positions = torch.zeros(2, size, dtype=torch.int32, device=device)
+    patches = torch.zeros(size, values, dtype=tower.dtype, device=device)
+    return _Place(patches, TowerLayout(positions, Runs(()), Runs(()), order), tiles[0], tiles[1])
+
+
+def _beginning(tower: VisionTower, whole: _Place, size: int) -> _Place:
+    from upright.kernels.triton.packed_attention import ROWS, tiles_plan
+
+    count, layout = _most_tiles(size), whole.layout
+    order = None if layout.order is None else layout.order[: size // tower.config.merge_size**2]
+    positions = layout.positions.flatten()[: 2 * size].view(2, size)
+    images, windows = whole.image_tiles[:count], whole.window_tiles[:count]
+    name = tiles_plan(ROWS)
+    made = TowerLayout(positions, Runs((), {name: images}), Runs((), {name: windows}), order)
+    return _Place(whole.patches[:size], made, images, windows)
+
+
+def _fill(place: _Place, patches: Tensor, layout: Layout | None) -> None:
+    """Write a pass of `patches` to its place, and nothing behind it. Without a layout there are none."""
+    count, size = len(patches), len(place.patches)
+    place.patches[:count].copy_(patches)
+    place.patches[count:].zero_()
+    positions = torch.zeros(2, size, dtype=torch.int32)
+    if layout is not None:
+        positions[:, :count] = layout.positions
+    _send(positions, place.layout.positions)
+    runs = ((), ()) if layout is None else (layout.images, layout.windows)
+    for lengths, there in zip(runs, (place.image_tiles, place.window_tiles), strict=True):
+        tiles = torch.zeros(there.shape, dtype=torch.int32)
+        given = _tiles(lengths)
+        tiles[: len(given)] = given
+        _send(tiles, there)
+    if place.layout.order is not None:
+        order = torch.arange(len(place.layout.order))  # what is nobody's stays where it is
+        if layout is not None and layout.order is not None:
+            order[: len(layout.order)] = layout.order
+        _send(order, place.layout.order)
+
+
+def _send(values: Tensor, there: Tensor) -> None:
+    pinned = there.device.type == "cuda"
+    there.copy_(values.pin_memory() if pinned else values, non_blocking=pinned)

@@ -62,12 +62,12 @@ class VisionBlock:
 
 @dataclass(frozen=True)
 class TowerLayout:
-    """How packed images lie, on the tower's device: of one pass, or of all whose images have the same sizes."""
+    """How the packed images of a pass lie, on the tower's device."""
 
+    positions: Tensor  # int [2, patches]: row and column of each patch
     images: Runs
     windows: Runs
     order: Tensor | None  # int64 [merged tokens]: from the images' order to the windows'; None: they are the same
-    turn: Rotation
 
 
 class VisionTower:
@@ -108,9 +108,7 @@ class VisionTower:
         """What a pass of such images needs besides their patches. On a GPU nothing here waits for it."""
         layout = layout_of(tuple(grids), self.config)
         order = None if layout.order is None else sent(layout.order, self.device)
-        positions = sent(layout.positions, self.device)
-        turn = rotation_of_positions(positions, self._frequencies, self._axes, self.dtype)
-        return TowerLayout(Runs(layout.images), Runs(layout.windows), order, turn)
+        return TowerLayout(sent(layout.positions, self.device), Runs(layout.images), Runs(layout.windows), order)
 
     def attend(self, block: VisionBlock, normed: Tensor, turn: Rotation, runs: Runs) -> Tensor:
         """The attention half of a layer, [patches, hidden]: what is to be added to the residual."""
@@ -131,6 +129,10 @@ class VisionTower:
         """Neighbouring patches to one embedding: [patches, hidden] to [tokens, output_size]."""
         hidden = functional.gelu(linear(normed.view(-1, self.merger_up.shape[1]), self.merger_up, self.merger_up_bias))
         return linear(hidden, self.merger_down, self.merger_down_bias)
+
+    def rotation(self, positions: Tensor) -> Rotation:
+        """The turn of queries and keys at `positions`, int [2, patches] on the tower's device."""
+        return rotation_of_positions(positions, self._frequencies, self._axes, self.dtype)
 
     def norm_after(self, layer: int) -> Norm:
         """The norm that reads what layer number `layer` has added."""
@@ -212,6 +214,7 @@ class TowerPass:
             hidden = merged.index_select(0, layout.order).view_as(hidden)
         self._hidden = hidden
         self._normed = tower.blocks[0].norm1.of(hidden)
+        self._turn = tower.rotation(layout.positions)
 
     @property
     def done(self) -> bool:
@@ -224,7 +227,7 @@ class TowerPass:
         for layer in range(self.layer, min(self.layer + layers, config.depth)):
             block = tower.blocks[layer]
             whole = config.window_size is None or layer in config.full_attention_layers
-            attended = tower.attend(block, self._normed, layout.turn, layout.images if whole else layout.windows)
+            attended = tower.attend(block, self._normed, self._turn, layout.images if whole else layout.windows)
             self._normed = block.norm2.of_sum(self._hidden, attended)
             self._normed = tower.norm_after(layer).of_sum(self._hidden, tower.feed_forward(block, self._normed))
             self.layer = layer + 1

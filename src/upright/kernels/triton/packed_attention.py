@@ -34,9 +34,11 @@ class Tiling:
 
 
 # What is taken, and others that are there to be measured against it
-_BULK = Tiling(128, 64, 4, 3, bulk=True)
-_PLAIN = Tiling(128, 64, 4, 3)
-_FOR_LARGE_HEADS = Tiling(128, 64, 8, 3)
+ROWS = 128
+_BULK = Tiling(ROWS, 64, 4, 3, bulk=True)
+_PLAIN = Tiling(ROWS, 64, 4, 3)
+_FOR_LARGE_HEADS = Tiling(ROWS, 64, 8, 3)
+_LONG = 2048  # rows of a run
 TILINGS = (
     _BULK,
     _PLAIN,
@@ -59,13 +61,13 @@ def attend(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float, 
     The lengths of `runs` sum up to T. 16-bit values, sm80.
     """
     rows, heads, size = query.shape
-    tiling = tiling or _tiling(size, query.device)
+    tiling = tiling or _tiling(size, runs, query.device)
     output = torch.empty(rows, heads, size, dtype=query.dtype, device=query.device)
     if rows == 0:
         return output
     if query.stride(2) != 1 or key.stride(2) != 1 or value.stride(2) != 1:
         raise ValueError("the values of a head must lie side by side")
-    tiles = runs.plan(f"triton {tiling.rows}", lambda: _tiles(runs.lengths, tiling.rows, query.device))
+    tiles = runs.plan(tiles_plan(tiling.rows), lambda: sent(tiles_of(runs.lengths, tiling.rows), query.device))
     wide, narrow = pieces(size)
     bulk = tiling.bulk and size == wide + narrow and _boxable(key) and _boxable(value)
     boxes = _boxes(key, value, tiling.keys, wide, narrow) if bulk else (None, None, None, None)
@@ -79,14 +81,17 @@ def attend(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float, 
     return output
 
 
-def _tiling(size: int, device: torch.device) -> Tiling:
+def _tiling(size: int, runs: Runs, device: torch.device) -> Tiling:
+    """NOTE: all have the same ROWS, for which the tiles of a CUDA graph are made."""
     if size > 96:
         return _FOR_LARGE_HEADS
-    return _BULK if copies_boxes(device) else _PLAIN
+    # To describe boxes takes the host 0.1 ms a launch: too long for short runs, but nothing in a graph (no lengths).
+    worth_it = not runs.lengths or max(runs.lengths) >= _LONG
+    return _BULK if worth_it and _copies_boxes(device) else _PLAIN
 
 
 @lru_cache
-def copies_boxes(device: torch.device) -> bool:
+def _copies_boxes(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
 
 
@@ -114,15 +119,23 @@ def _boxes(key: Tensor, value: Tensor, keys: int, wide: int, narrow: int) -> tup
     )
 
 
-def _tiles(lengths: tuple[int, ...], rows: int, device: torch.device) -> Tensor:
-    """int32 [tiles, 3] on the device: first row and end of the tile's run, first row of the tile."""
+def tiles_plan(rows: int) -> str:
+    """The name under which runs keep their tiles."""
+    return f"triton {rows}"
+
+
+def tiles_of(lengths: tuple[int, ...], rows: int = ROWS) -> Tensor:
+    """int32 [tiles, 3] on the host: first row and end of the tile's run, first row of the tile.
+
+    Tiles of zeros stand for nothing: they fill a list up.
+    """
     tiles: list[tuple[int, int, int]] = []
     start = 0
     for length in lengths:
         stop = start + length
         tiles += [(start, stop, first) for first in range(start, stop, rows)]
         start = stop
-    return sent(torch.tensor(tiles, dtype=torch.int32), device)
+    return torch.tensor(tiles, dtype=torch.int32).view(-1, 3)
 
 
 @triton.jit(do_not_specialize=["tiles"])
