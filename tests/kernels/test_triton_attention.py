@@ -95,6 +95,16 @@ def test_splits_fill_the_device():
     assert count_splits(1024, 32768, 132) == 1
 
 
+def test_splits_are_those_of_the_sequences_that_are_expected():
+    from upright.kernels.triton.paged_decode import workspace
+
+    device = torch.device(DEVICE)
+    few, padded = workspace(1, 8, 2, 64, 4096, device), workspace(200, 8, 2, 64, 4096, device, splits_for=1)
+    assert (padded.pairs, padded.splits) == (few.pairs, few.splits)
+    assert padded.sums.shape == (200, 2, few.splits, 4, 64)
+    assert workspace(200, 8, 2, 64, 4096, device).splits < few.splits
+
+
 def random_steps(count: int) -> list[list[tuple[int, int]]]:
     rng = random.Random(0)
     steps = [[(1, 30), (20, 20), (1, 7), (5, 70), (150, 200), (1, 4)], [(33, 33)], [(2, 2), (2, 130)]]
