@@ -16,11 +16,13 @@ from upright.engine.decode_step import DecodeStep
 from upright.engine.device_slots import DeviceSlots
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
+from upright.engine.prompt_graphs import PromptGraphs, most_rows
 from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
 from upright.engine.sampler import sample
 from upright.engine.sequence import Sequence
 from upright.engine.step import Chunk, Step
 from upright.kernels.attention.batch import KVCache
+from upright.kernels.attention.tiles import TRITON
 from upright.kernels.sampler_state import served_on_device
 from upright.kernels.sampling import draw
 from upright.kernels.transfer import sent
@@ -54,14 +56,22 @@ class DeviceRunner(Runner):
                 self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
             if most_graph_bytes is not None:
                 self.images.use_graphs()
+        self._prompts: PromptGraphs | None = None
+        ours = model.prefill_attention.candidate is TRITON and model.decode_attention.candidate is TRITON
+        if most_graph_bytes is not None and ours:
+            self._prompts = PromptGraphs(
+                model, cache, self._slots, self.prompts, slots, most_rows(model), self._stream
+            )  # fmt: skip
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
         self._host_tokens = HostBuffers(slots, torch.int64, device)
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
-        decode = self._graphs.bytes_of_all() if self._graphs is not None else 0
-        return decode + self.images.graph_bytes()
+        with self._on_stream():
+            decodes = self._graphs.bytes_of_all() if self._graphs is not None else 0
+            prompts = self._prompts.bytes_of_all() if self._prompts is not None else 0
+        return decodes + prompts + self.images.graph_bytes()
 
     @torch.inference_mode()
     def launch(self, step: Step, evicted: list[bytes]) -> Launched:
@@ -91,7 +101,19 @@ class DeviceRunner(Runner):
     @torch.inference_mode()
     def idle(self) -> bool:
         """Capture one more graph."""
-        return (self._graphs is not None and self._graphs.capture_next()) or self.images.idle()
+        with self._on_stream():
+            if self._graphs is not None and self._graphs.capture_next():
+                return True
+            if self._prompts is not None and self._prompts.capture_next():
+                return True
+        return self.images.idle()
+
+    def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
+        if self._prompts is not None:
+            hidden = self._prompts.run(chunks, lambda embeddings: self.images.place(embeddings, chunks))
+            if hidden is not None:
+                return hidden
+        return super()._forward(chunks)
 
     def _launch_decode(self, step: Step) -> Launched:
         chunks = step.chunks

@@ -165,6 +165,8 @@ class ImageEncoder:
         with self._on_stream():
             patches = pack_patches([pixels], [grid], config.vision, config.image, self._model.device, tower.dtype)
             tower.encode(patches, [(grid.grid_height, grid.grid_width)])
+            if self._graphs is not None:
+                self._graphs.capture_next()
 
     @property
     def _depth(self) -> int:

@@ -11,7 +11,7 @@ from upright.engine.sequence import Sequence
 from upright.engine.step import Chunk
 from upright.models.mrope import ImageSpan, prompt_positions
 
-Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+Integers: TypeAlias = "np.ndarray[Any, np.dtype[np.signedinteger[Any]]]"
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Runner:
         return self.model.decoder.logits(hidden)
 
     def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
-        """Final hidden states [T, hidden] of the chunks' tokens, one chunk after the other."""
+        """Final hidden states [T or more, hidden] of the chunks' T tokens, one chunk after the other."""
         device, decoder = self.model.device, self.model.decoder
         batch = make_batch(
             [chunk.sequence.blocks for chunk in chunks],

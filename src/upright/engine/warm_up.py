@@ -15,6 +15,7 @@ from upright.engine.core import EngineCore
 from upright.engine.device_runner import make_runner
 from upright.engine.image_encoder import PASS_PATCHES
 from upright.engine.pace import Pace
+from upright.engine.prompt_graphs import LARGEST
 from upright.engine.scheduler import SchedulerLimits
 from upright.kernels.attention.batch import KVCache
 from upright.messages import EngineOptions, Request, SamplingParams
@@ -53,7 +54,8 @@ def warm_up(core: EngineCore) -> None:
         for index, kind in enumerate(_KINDS):
             _run(core, [_request(f"alone-{index}", 10 + index, min(16 * (1 + index), longest), kind)])
         for count in (2, _MANY):
-            _run_mixed(core, min(count, limits.max_num_seqs - 1))
+            for length in (2, LARGEST + 1):  # the second is more than a CUDA graph holds
+                _run_mixed(core, min(count, limits.max_num_seqs - 1), min(length, longest))
         core.runner.images.warm_up()
     for token, length in ((0, min(8, longest)), (1, min(64, longest))):
         core.pace = Pace()
@@ -129,13 +131,15 @@ def _request(name: str, token: int, length: int, params: SamplingParams) -> Requ
     return Request(id=name, prompt=[token] * length, params=params)
 
 
-def _run_mixed(core: EngineCore, count: int) -> None:
-    """`count` sequences that decode, and prompts that join them: kernels are made for either, and for both together."""
+def _run_mixed(core: EngineCore, count: int, length: int) -> None:
+    """`count` sequences that decode, and prompts of `length` tokens that join them, for which there are other kernels
+    than for either alone.
+    """
     for index in range(count):
         core.submit(_request(f"row-{index}", index, 2, _KINDS[0]))
     for index in range(STEPS):
         core.step()
-        core.submit(_request(f"joins-{index}", count + index, 2, _KINDS[0]))
+        core.submit(_request(f"joins-{index}", count + index, length, _KINDS[0]))
     _run(core, [])
 
 

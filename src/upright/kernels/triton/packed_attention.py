@@ -51,7 +51,10 @@ TILINGS = (
     Tiling(128, 64, 8, 3, bulk=True),
     Tiling(128, 32, 4, 4, bulk=True),
     Tiling(64, 64, 4, 3, bulk=True),
-    Tiling(256, 64, 8, 3, bulk=True),
+    Tiling(64, 64, 4, 2, bulk=True),
+    Tiling(64, 64, 4, 4, bulk=True),
+    Tiling(64, 128, 4, 2, bulk=True),
+    Tiling(64, 32, 4, 4, bulk=True),
 )
 
 
