@@ -66,13 +66,14 @@ class TestOnTriton:
         assert tower is not None
         graphs = TowerGraphs(tower, stream, 512)
         assert graphs.fits([(16, 32)]) and not graphs.fits([(16, 34)])
-        assert not graphs.fits([(2, 2)] * 100), "more runs than there is room for"
+        assert not graphs.fits([(2, 2)] * 20), "more runs than there is room for"
 
     @pytest.mark.skipif(DEVICE != "cuda" or not torch.cuda.is_available(), reason="needs a GPU")
     @torch.inference_mode()
     def test_all_sizes_are_captured_in_idle_moments(self, stream: torch.cuda.Stream) -> None:
         tower = dummy_model("qwen2_vl", "cuda", torch.bfloat16).vision
         assert tower is not None
+        tower.attention = TRITON
         graphs = TowerGraphs(tower, stream, 600)
         with torch.cuda.stream(stream):
             taken = graphs.bytes_of_all()

@@ -21,7 +21,7 @@ from upright.models.vision_layout import Grid, Layout, layout_of
 log = logging.getLogger(__name__)
 
 LEAST = 128  # patches
-_PATCHES_A_RUN = 16  # on average, at least: a graph has room for the tiles of as many runs
+_PATCHES_AN_IMAGE, _PATCHES_A_WINDOW = 128, 32  # on average, at least: a graph has room for the tiles of as many
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class _Captured:
 
 
 def size_for(patches: int) -> int:
-    """Patches of the graph for a pass: a sixteenth more at most, beyond the least."""
-    step = max(LEAST, (1 << max(0, (patches - 1).bit_length() - 1)) // 16)
+    """Patches of the graph for a pass: up to a thirty-second more, beyond the least."""
+    step = max(LEAST, (1 << max(0, (patches - 1).bit_length() - 1)) // 32)
     return -(-patches // step) * step
 
 
@@ -65,9 +65,9 @@ class TowerGraphs:
         patches = sum(height * width for height, width in grids)
         if patches > self._most:
             return False
-        layout = layout_of(tuple(grids), self._tower.config)
-        tiles = max(len(_tiles(layout.images)), len(_tiles(layout.windows)))
-        return tiles <= _most_tiles(size_for(patches))
+        layout, size = layout_of(tuple(grids), self._tower.config), size_for(patches)
+        lengths = ((layout.images, _PATCHES_AN_IMAGE), (layout.windows, _PATCHES_A_WINDOW))
+        return all(len(_tiles(runs)) <= _most_tiles(size, each) for runs, each in lengths)
 
     def run(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
         """Features [tokens, output_size] of `patches` [patches, values per patch], which fit. Nothing is waited for.
@@ -161,8 +161,9 @@ class WholePass:
         return self._features
 
 
-def _most_tiles(size: int) -> int:
-    return size // _PATCHES_A_RUN
+def _most_tiles(size: int, each: int) -> int:
+    """Of a size whose runs have `each` patches on average: the full tiles, one for the end of each run, and some."""
+    return size // LEAST + size // each + 8
 
 
 def _tiles(lengths: tuple[int, ...]) -> Tensor:
@@ -174,22 +175,26 @@ def _tiles(lengths: tuple[int, ...]) -> Tensor:
 def _allocate(tower: VisionTower, size: int) -> _Place:
     config, device = tower.config, tower.device
     values = config.in_channels * config.temporal_patch_size * config.patch_size**2
-    tiles = torch.zeros(2, _most_tiles(size), 3, dtype=torch.int32, device=device)
+    images, windows = (
+        torch.zeros(_most_tiles(size, each), 3, dtype=torch.int32, device=device)
+        for each in (_PATCHES_AN_IMAGE, _PATCHES_A_WINDOW)
+    )
     order = None
     if config.window_size is not None:
         order = torch.zeros(size // config.merge_size**2, dtype=torch.int64, device=device)
     positions = torch.zeros(2, size, dtype=torch.int32, device=device)
     patches = torch.zeros(size, values, dtype=tower.dtype, device=device)
-    return _Place(patches, TowerLayout(positions, Runs(()), Runs(()), order), tiles[0], tiles[1])
+    return _Place(patches, TowerLayout(positions, Runs(()), Runs(()), order), images, windows)
 
 
 def _beginning(tower: VisionTower, whole: _Place, size: int) -> _Place:
     from upright.kernels.triton.packed_attention import ROWS, tiles_plan
 
-    count, layout = _most_tiles(size), whole.layout
+    layout = whole.layout
     order = None if layout.order is None else layout.order[: size // tower.config.merge_size**2]
     positions = layout.positions.flatten()[: 2 * size].view(2, size)
-    images, windows = whole.image_tiles[:count], whole.window_tiles[:count]
+    images = whole.image_tiles[: _most_tiles(size, _PATCHES_AN_IMAGE)]
+    windows = whole.window_tiles[: _most_tiles(size, _PATCHES_A_WINDOW)]
     name = tiles_plan(ROWS)
     made = TowerLayout(positions, Runs((), {name: images}), Runs((), {name: windows}), order)
     return _Place(whole.patches[:size], made, images, windows)
