@@ -27,7 +27,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Peaks:
-    """What this device reaches: bytes a second of a copy, FLOP a second of a large product in bfloat16."""
+    """What this device reaches: bytes a second of a copy or a sum, FLOP a second of a large product in bfloat16."""
 
     bandwidth: float
     flops: float
@@ -59,9 +59,10 @@ def measure_peaks(device: torch.device) -> Peaks:
     source = torch.randn(2**29, device=device, dtype=torch.bfloat16)  # 1 GiB
     target = torch.empty_like(source)
     copied = seconds(lambda: target.copy_(source))
+    summed = seconds(lambda: source.sum(dtype=torch.float32))
     a, b = (torch.randn(8192, 8192, device=device, dtype=torch.bfloat16) for _ in range(2))
     multiplied = seconds(lambda: a @ b)
-    return Peaks(2 * 2**30 / copied, 2 * 8192**3 / multiplied)
+    return Peaks(max(2 * source.nbytes / copied, source.nbytes / summed), 2 * 8192**3 / multiplied)
 
 
 def _events(run: Callable[[], object], times: int) -> float:

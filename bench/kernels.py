@@ -3,7 +3,7 @@
 
 Usage: kernels.py [--quick] [--only TEXT] [--groups attention,vision,…] [--json FILE]
 
-Times are of the device alone. "share" is of the copy bandwidth or of the rate of a large matrix product, whichever
+Times are of the device alone. "share" is of the rate of a copy or a sum, or of the rate of a large matrix product, whichever
 bounds the case. A case that fails its check or raises is printed as FAIL and the rest goes on; the exit code says so.
 """
 
@@ -42,7 +42,7 @@ def main() -> int:
     with torch.inference_mode():
         peaks = measure_peaks(device)
         print(
-            f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}: copy {peaks.bandwidth / 1e12:.2f} TB/s, "
+            f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}: memory {peaks.bandwidth / 1e12:.2f} TB/s, "
             f"bf16 product {peaks.flops / 1e12:.0f} TFLOP/s"
         )
         print(f"{'case':44} {'candidate':22} {'µs':>9} {'TB/s':>6} {'TFLOP/s':>8} {'share':>6} {'error':>8}")

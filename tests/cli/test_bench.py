@@ -161,8 +161,8 @@ def test_a_step_is_held_against_the_device() -> None:
     row = Row("decode", 2, 4.0, 1.0, 20, 16, 9, 0.5, 250.0, 80.0)
     shown = engine_row(row, peaks)
     assert (shown["ms_per_step"], shown["output_tokens_per_second"]) == (500.0, 4.0)
-    assert (shown["share_of_copy"], shown["share_of_products"]) == (0.5, 0.2)
-    assert engine_row(msgspec.structs.replace(row, decode_step=0.0), peaks)["share_of_copy"] is None
+    assert (shown["share_of_memory"], shown["share_of_products"]) == (0.5, 0.2)
+    assert engine_row(msgspec.structs.replace(row, decode_step=0.0), peaks)["share_of_memory"] is None
 
 
 @pytest.mark.parametrize(

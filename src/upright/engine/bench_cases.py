@@ -89,7 +89,7 @@ class Peaks(msgspec.Struct, frozen=True, tag=True):
 
     device: str
     dtype: str
-    bytes_per_second: float  # of a copy on the device, read and written
+    bytes_per_second: float  # of a copy on the device, read and written, or of a sum: the faster
     flop_per_second: float  # of a large product of matrices
     start_seconds: float  # from weights to the first step, imports not included
     memory: dict[str, int]  # bytes by part

@@ -186,7 +186,10 @@ class Bench:
 
 
 def _peaks(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
-    """Bytes a second of a copy, and FLOP a second of a product: what nothing on this device goes beyond by much."""
+    """Bytes a second of a copy or of a sum, and FLOP a second of a product: what nothing on this device goes beyond.
+
+    A GPU that also writes reads more slowly than one that only reads, as a step of decodes does.
+    """
     import torch
 
     rounds = PEAK_ROUNDS[device.type]
@@ -205,14 +208,14 @@ def _peaks(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
         return min(seconds)
 
     with torch.inference_mode():
-        source = torch.ones(COPY_BYTES[device.type], dtype=torch.uint8, device=device)
+        source = torch.ones(COPY_BYTES[device.type] // 4, dtype=torch.float32, device=device)
         target = torch.empty_like(source)
-        copy = 2 * source.numel() / best(lambda: target.copy_(source))
+        moved = max(2 * source.nbytes / best(lambda: target.copy_(source)), source.nbytes / best(source.sum))
         side = MATRIX_SIDE[device.type]
         left = torch.randn(side, side, device=device).to(dtype)
         product = torch.empty_like(left)
         products = 2 * side**3 / best(lambda: torch.mm(left, left, out=product))
-    return copy, products
+    return moved, products
 
 
 def _wait(device: torch.device) -> None:

@@ -1,6 +1,6 @@
 """Images through the vision tower, and their features over the placeholder tokens of prompts.
 
-A pass through the tower is queued a few layers with each step, so that running sequences keep their pace; on a GPU on a
+A pass through the tower is queued a few layers with each step, or as one graph where it can be (`tower_graphs`), on a
 stream of its own, with a lower priority than the steps'. A step that reads features before their pass is done has the
 rest queued at once, and the device waits for it, never the host.
 """

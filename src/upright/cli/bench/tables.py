@@ -26,7 +26,7 @@ def engine_row(row: Row, peaks: Peaks) -> dict[str, Any]:
         "requests_per_second": row.requests / row.seconds,
         "steps": row.steps,
         "bytes_per_second": rate,
-        "share_of_copy": rate / peaks.bytes_per_second if rate is not None else None,
+        "share_of_memory": rate / peaks.bytes_per_second if rate is not None else None,
         "flop_per_second": row.flop / row.seconds,
         "share_of_products": row.flop / row.seconds / peaks.flop_per_second,
     }
@@ -55,7 +55,7 @@ def percentile(values: Sequence[float], share: int) -> float:
 
 
 def engine_table(rows: Sequence[dict[str, Any]], peaks: Peaks) -> Table:
-    """The last columns hold a step of decodes against a copy, and the whole case against a product of matrices."""
+    """The last columns hold a step of decodes against the memory, and the whole case against a product of matrices."""
     title = (
         f"{peaks.device}, {peaks.dtype}: copies {peaks.bytes_per_second / 1e12:.3g} TB/s, multiplies "
         f"{peaks.flop_per_second / 1e12:.3g} TFLOP/s; ready {peaks.start_seconds:.1f} s after its imports"
@@ -65,7 +65,7 @@ def engine_table(rows: Sequence[dict[str, Any]], peaks: Peaks) -> Table:
         ("first_token_ms", "last first token, ms", ".1f"), ("ms_per_step", "ms a token", ".3f"),
         ("decode_step_ms", "decode step, ms", ".3f"), ("output_tokens_per_second", "tokens out/s", ",.0f"),
         ("prompt_tokens_per_second", "tokens in/s", ",.0f"), ("requests_per_second", "requests/s", ".2f"),
-        ("bytes_per_second", "decode bytes/s", "TB"), ("share_of_copy", "of a copy", "%"),
+        ("bytes_per_second", "decode bytes/s", "TB"), ("share_of_memory", "of memory", "%"),
         ("flop_per_second", "FLOP/s", "TFLOP"), ("share_of_products", "of products", "%"),
     )  # fmt: skip
     return _table(title, columns, rows)
