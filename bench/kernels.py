@@ -3,8 +3,8 @@
 
 Usage: kernels.py [--quick] [--only TEXT] [--groups attention,vision,…] [--json FILE]
 
-Times are of the device alone. "share" is of the rate of a copy or a sum, or of that of a large matrix product, whichever
-bounds the case. A case that fails its check or raises is printed as FAIL and the rest goes on; the exit code says so.
+Times are of the device alone. "share" is of the rate of a copy or a sum, or of that of a large product, whichever bounds
+the case. A case that fails its check or raises is printed as FAIL and the rest goes on; the exit code says so.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def main() -> int:
     with torch.inference_mode():
         peaks = measure_peaks(device)
         print(
-            f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}: memory {peaks.bandwidth / 1e12:.2f} TB/s, "
-            f"bf16 product {peaks.flops / 1e12:.0f} TFLOP/s"
+            f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}: "
+            f"memory {peaks.bandwidth / 1e12:.2f} TB/s, bf16 product {peaks.flops / 1e12:.0f} TFLOP/s"
         )
         print(f"{'case':44} {'candidate':22} {'µs':>9} {'TB/s':>6} {'TFLOP/s':>8} {'share':>6} {'error':>8}")
         results = []
