@@ -12,7 +12,7 @@ from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
 from upright.engine.scheduler import Scheduler, SchedulerLimits
 from upright.engine.sequence import Sequence
-from upright.engine.step import Step
+from upright.engine.step import Chunk, Step
 from upright.messages import Image, Request, SamplingParams
 
 END = 7  # an end-of-sequence token
@@ -85,6 +85,9 @@ class Device:
         for encoding in step.encodings:
             self.features.add(encoding.sequence.request.images[encoding.image].key)
             self.ahead.append(encoding.sequence.request.images[encoding.image].key)
+        if scheduler.limits.encode_ahead:
+            unready = [c for c in step.chunks if self.reads(c, self.ahead)]
+            assert len(unready) <= 1, "a step waits for more features than it has to"
         tokens = []
         for chunk in step.chunks:
             sequence, end = chunk.sequence, chunk.start + chunk.length
@@ -102,6 +105,13 @@ class Device:
             and all(c.length == 1 and c.samples and c.start >= c.sequence.prompt_length for c in step.chunks)
         )
         self.flying.append((step, tokens))
+
+    def reads(self, chunk: Chunk, keys: list[bytes]) -> bool:
+        images = chunk.sequence.request.images
+        return any(
+            images[index].key in keys
+            for index in chunk.sequence.images_between(chunk.start, chunk.start + chunk.length)
+        )
 
     def finished(self, rng: random.Random) -> list[bytes]:
         done = [key for key in self.ahead if rng.random() < 0.2]

@@ -387,7 +387,8 @@ class Scheduler:
     def _fit_images(self, sequence: Sequence, length: int, budget: Budget) -> int:
         """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step.
 
-        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same.
+        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same. While
+        nobody decodes one sequence goes on: the device waits for its features, and no longer than it has to.
         """
         start = sequence.computed
         if start >= sequence.prompt_length:
@@ -403,9 +404,12 @@ class Scheduler:
                     self._encoding.add(image.key)
             else:
                 return min(fitting, max(0, image.start - start))
-            if budget.ahead and image.key in self._encoding:
-                budget.held_back = True
-                fitting = min(fitting, max(0, image.start - start))
+            if image.key in self._encoding:
+                if budget.ahead or budget.unready not in (None, sequence):
+                    budget.held_back = True
+                    fitting = min(fitting, max(0, image.start - start))
+                elif image.start - start < fitting:
+                    budget.unready = sequence
         return fitting
 
     def _still_wanted(self, encodings: list[Encoding]) -> tuple[Encoding, ...]:

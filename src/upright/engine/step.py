@@ -74,6 +74,7 @@ class Budget:
         self.preempted = False
         self.ahead = False  # chunks wait for features that are not ready
         self.held_back = False  # one does
+        self.unready: Sequence | None = None  # whose chunk reads features that are not ready
         self.coming: set[bytes] | None = None  # keys of the blocks that this step, and those in flight, complete
         self.counted = 0  # prefills of this step that `coming` knows of
 
