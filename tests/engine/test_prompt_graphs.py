@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from tests.dummy_models import dummy_model
-from tests.triton_device import DEVICE, INTERPRETED, triton_only, triton_serves  # noqa: F401
+from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
 from upright.engine.device_slots import DeviceSlots
+from upright.engine.graph_pool import GraphPool
 from upright.engine.prompt_graphs import STEP, PromptGraphs
 from upright.engine.runner import Runner
 from upright.engine.sequence import Sequence
@@ -68,8 +70,9 @@ class Engine:
 def test_a_step_that_is_filled_up_gives_the_same() -> None:
     engine = Engine()
     stream = torch.cuda.Stream() if DEVICE == "cuda" else None
+    pool: Any = GraphPool(stream) if stream is not None else EagerPool()
     graphs = PromptGraphs(
-        engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, 4 * STEP, stream
+        engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, 4 * STEP, pool
     )  # fmt: skip
     steps: list[Spans] = [
         {slot: (0, 20 + slot) for slot in range(4)},
@@ -79,7 +82,7 @@ def test_a_step_that_is_filled_up_gives_the_same() -> None:
         {1: (22, 150), 4: (2, 130), 0: (61, 62), 2: (23, 24)},
         {0: (62, 150), 3: (40, 41)},
     ]
-    for spans in steps[:3] if INTERPRETED else steps + steps:
+    for spans in steps[1:3] * 2 if INTERPRETED else steps + steps:
         chunks = engine.chunks(spans)
         tokens = sum(chunk.length for chunk in chunks)
         expected = engine.runner._forward(chunks)
@@ -104,7 +107,7 @@ def test_what_no_graph_holds_is_left_to_others() -> None:
     assert graphs.run(engine.chunks({0: (0, STEP)}), lambda embeddings: None) is None, "a row has to be nobody's"
     short = PromptGraphs(engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, STEP, None)
     assert short.run(engine.chunks(dict.fromkeys(range(SLOTS), (0, 2))), lambda embeddings: None) is None
-    assert not graphs.capture_next(), "nothing is captured without a stream"
+    assert not graphs.capture_next(), "nothing is captured without a pool"
 
 
 @torch.inference_mode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from tests.dummy_models import TOWERS, dummy_model
-from tests.triton_device import DEVICE, INTERPRETED, triton_only, triton_serves  # noqa: F401
+from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
+from upright.engine.graph_pool import GraphPool
 from upright.engine.tower_graphs import LEAST, TowerGraphs, WholePass, size_for
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.tiles import TRITON
@@ -39,7 +42,7 @@ class TestOnTriton:
         tower.attention = TRITON
         for part in tower.parameters().values():
             part.normal_(0, 0.05) if part.dim() > 1 else None
-        graphs = TowerGraphs(tower, stream, 512)
+        graphs = TowerGraphs(tower, pool_of(stream), 512)
         passes: list[list[Grid]] = [
             [(8, 12)],
             [(6, 4), (10, 14)],
@@ -61,10 +64,10 @@ class TestOnTriton:
 
     @pytest.mark.usefixtures("triton_serves")
     @torch.inference_mode()
-    def test_what_does_not_fit_is_said_not_to(self, stream: torch.cuda.Stream | None) -> None:
+    def test_what_does_not_fit_is_said_not_to(self) -> None:
         tower = dummy_model("qwen2_5_vl", DEVICE, torch.bfloat16, REFERENCE.name).vision
         assert tower is not None
-        graphs = TowerGraphs(tower, stream, 512)
+        graphs = TowerGraphs(tower, None, 512)
         assert graphs.fits([(16, 32)]) and not graphs.fits([(16, 34)])
         assert not graphs.fits([(2, 2)] * 20), "more runs than there is room for"
 
@@ -74,13 +77,17 @@ class TestOnTriton:
         tower = dummy_model("qwen2_vl", "cuda", torch.bfloat16).vision
         assert tower is not None
         tower.attention = TRITON
-        graphs = TowerGraphs(tower, stream, 600)
+        graphs = TowerGraphs(tower, GraphPool(stream), 600)
         with torch.cuda.stream(stream):
             taken = graphs.bytes_of_all()
             captured = 0
             while graphs.capture_next():
                 captured += 1
         assert taken > 600 * tower.config.hidden_size * 2 and captured == 4
+
+
+def pool_of(stream: torch.cuda.Stream | None) -> Any:
+    return GraphPool(stream) if stream is not None else EagerPool()
 
 
 def replayed(graphs: TowerGraphs, tower: VisionTower, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:

@@ -9,25 +9,17 @@ piece.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
 from upright.engine.footprint import extrapolated
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import Captured, GraphPool
 from upright.plan.memory import gib
 
 log = logging.getLogger(__name__)
 
 WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in the first
-
-
-@dataclass(frozen=True)
-class Captured:
-    graph: torch.cuda.CUDAGraph
-    logits: Tensor  # in the pool: right after a replay only
 
 
 def graph_sizes(most: int) -> tuple[int, ...]:
@@ -96,7 +88,7 @@ class DecodeGraphs:
                 for _ in range(WARM_UPS):
                     self._step.run(size)
                 self._pool.stream.synchronize()
-            found = self._captured[size] = Captured(*self._pool.capture(lambda: self._step.run(size)))
+            found = self._captured[size] = self._pool.capture(lambda: self._step.run(size))
         except torch.OutOfMemoryError as error:
             self._close(f"no memory is left for more: {error}")
             torch.cuda.empty_cache()

@@ -14,6 +14,7 @@ from torch import Tensor
 from upright.engine.decode_graphs import DecodeGraphs
 from upright.engine.decode_step import DecodeStep
 from upright.engine.device_slots import DeviceSlots
+from upright.engine.graph_pool import GraphPool
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.prompt_graphs import PromptGraphs, most_rows
@@ -53,7 +54,6 @@ class DeviceRunner(Runner):
         self._graphs: DecodeGraphs | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY)  # type: ignore[no-untyped-call]
-            self._stream.wait_stream(torch.cuda.current_stream(device))
             if most_graph_bytes is not None and model.decode_attention.candidate.capturable:
                 self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
             if most_graph_bytes is not None:
@@ -62,11 +62,14 @@ class DeviceRunner(Runner):
         ours = model.prefill_attention.candidate is TRITON and model.decode_attention.candidate is TRITON
         if most_graph_bytes is not None and ours:
             self._prompts = PromptGraphs(
-                model, cache, self._slots, self.prompts, slots, most_rows(model), self._stream
+                model, cache, self._slots, self.prompts, slots, most_rows(model),
+                GraphPool(self._stream) if self._stream is not None else None,
             )  # fmt: skip
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
         self._host_tokens = HostBuffers(slots, torch.int64, device)
+        if self._stream is not None:  # all that was allocated above is filled by the other stream
+            self._stream.wait_stream(torch.cuda.current_stream(device))
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
@@ -129,7 +132,7 @@ class DeviceRunner(Runner):
             logits = self._decode.run(rows)
         else:
             graph.graph.replay()
-            logits = graph.logits
+            logits = graph.result
         return self._finish(chunks, slots, logits, self._decode.tokens[:count])
 
     def _finish(self, chunks: Rows[Chunk], slots: list[int], logits: Tensor, tokens: Tensor) -> Launched:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from upright.engine.graph_pool import GraphPool
 from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
 from upright.engine.sequence import Sequence, image_end
@@ -69,7 +70,7 @@ class ImageEncoder:
         attention = self._model.vision_attention
         captured = attention is not None and attention.candidate is TRITON
         if captured and self._stream is not None and self._model.vision is not None:
-            self._graphs = TowerGraphs(self._model.vision, self._stream, PASS_PATCHES)
+            self._graphs = TowerGraphs(self._model.vision, GraphPool(self._stream), PASS_PATCHES)
 
     @torch.inference_mode()
     def idle(self) -> bool:

@@ -7,7 +7,6 @@ image's, are put into their place before.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from upright.engine.device_slots import DeviceSlots
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import GraphPool, SizedGraphs
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.prompts import Integers, Prompts
 from upright.engine.step import Chunk
@@ -24,8 +23,6 @@ from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.tiles import prompt_batch
 from upright.kernels.transfer import sent
 from upright.models.model import Model
-
-log = logging.getLogger(__name__)
 
 STEP = 128  # rows between two sizes, and a tile of attention
 LARGEST = 2048  # rows
@@ -45,12 +42,6 @@ class _Place:
     batch: PagedBatch
 
 
-@dataclass(frozen=True)
-class _Captured:
-    graph: torch.cuda.CUDAGraph
-    hidden: Tensor  # in the pool: final hidden states [size, hidden], right after a replay only
-
-
 def most_rows(model: Model) -> int:
     """Rows up to which a step is worth a graph: until the device is busy while the host launches."""
     weights = sum(matrix.numel() for matrix in model.decoder.matrices()) - model.decoder.head.numel()
@@ -60,12 +51,12 @@ def most_rows(model: Model) -> int:
 class PromptGraphs:
     """For a model whose attention is Triton's. `most`: rows; `sequences`: of a step.
 
-    One thread calls it, on the stream. Without a stream, as on a CPU, steps take the same way, and nothing is captured.
+    One thread calls it, on the stream. Without a pool, as on a CPU, steps take the same way, and nothing is captured.
     """
 
     def __init__(
         self, model: Model, cache: KVCache, slots: DeviceSlots, prompts: Prompts, sequences: int, most: int,
-        stream: torch.cuda.Stream | None,
+        pool: GraphPool | None,
     ) -> None:  # fmt: skip
         self._model = model
         self._cache = cache
@@ -73,10 +64,8 @@ class PromptGraphs:
         self._prompts = prompts
         self._sequences = sequences
         self._most = most
-        self._pool = GraphPool(stream) if stream is not None else None
-        self._closed = stream is None  # no more are captured
+        self._graphs = SizedGraphs("steps with prompts", pool)
         self._places: dict[int, _Place] = {}
-        self._captured: dict[int, _Captured] = {}
         longest = self._length(most)
         self._inputs = torch.zeros(longest, dtype=torch.int32, device=model.device)
         self._host = HostBuffers(longest, torch.int32, model.device)
@@ -93,18 +82,16 @@ class PromptGraphs:
         if size > self._most or _count_tiles(chunks) > _most_tiles(size):
             return None
         place = self._fill(size, chunks, place_images)
-        known = self._captured.get(size)
-        if known is not None:
-            known.graph.replay()
-            return known.hidden
-        hidden = self._launch(place)
-        self._capture(size)
+        hidden = self._graphs.replay(size)
+        if hidden is None:
+            hidden = self._launch(place)
+            self._capture(size)
         return hidden
 
     def capture_next(self) -> bool:
         """Capture one more size, from the smallest on; False when there is nothing left to capture."""
-        size = next((size for size in range(STEP, self._most + 1, STEP) if size not in self._captured), None)
-        if size is None or self._closed:
+        size = self._graphs.first_missing(range(STEP, self._most + 1, STEP))
+        if size is None:
             return False
         self._launch(self._fill(size, (), lambda hidden: None))
         return self._capture(size)
@@ -113,23 +100,14 @@ class PromptGraphs:
         """What graphs take of the device, by capturing the largest; for an engine that serves nobody."""
         self._launch(self._fill(self._most, (), lambda hidden: None))
         self._capture(self._most)
-        return self._pool.bytes if self._pool is not None else 0
+        return self._graphs.bytes
 
     def _launch(self, place: _Place) -> Tensor:
         return self._model.decoder.forward(place.hidden, place.positions, self._cache, place.batch)
 
     def _capture(self, size: int) -> bool:
-        if self._closed or self._pool is None:
-            return False
         place = self._places[size]
-        try:
-            self._captured[size] = _Captured(*self._pool.capture(lambda: self._launch(place)))
-        except torch.OutOfMemoryError as error:
-            self._closed = True
-            log.warning("no more CUDA graphs of steps with prompts: no memory is left for them: %s", error)
-            torch.cuda.empty_cache()
-            return False
-        return True
+        return self._graphs.capture(size, lambda: self._launch(place))
 
     def _length(self, size: int) -> int:
         """Numbers that tell a step: ids, three positions, a slot a row; tiles; decodes; contexts."""

@@ -387,8 +387,8 @@ class Scheduler:
     def _fit_images(self, sequence: Sequence, length: int, budget: Budget) -> int:
         """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step.
 
-        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same. While
-        nobody decodes one sequence goes on: the device waits for its features, and no longer than it has to.
+        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same.
+        While nobody decodes one sequence goes on: the device waits for its features, and no longer than it has to.
         """
         start = sequence.computed
         if start >= sequence.prompt_length:

@@ -6,19 +6,16 @@ their positions and their runs, is read from tensors that are written before eac
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import GraphPool, SizedGraphs
 from upright.kernels.attention.runs import Runs
 from upright.models.vision import TowerLayout, TowerPass, VisionTower
 from upright.models.vision_layout import Grid, Layout, layout_of
-
-log = logging.getLogger(__name__)
 
 LEAST = 128  # patches
 _PATCHES_AN_IMAGE, _PATCHES_A_WINDOW = 128, 32  # on average, at least: a graph has room for the tiles of as many
@@ -34,32 +31,32 @@ class _Place:
     window_tiles: Tensor
 
 
-@dataclass(frozen=True)
-class _Captured:
-    graph: torch.cuda.CUDAGraph
-    features: Tensor  # in the pool: [tokens, output_size], right after a replay only
-
-
 def size_for(patches: int) -> int:
     """Patches of the graph for a pass: up to a thirty-second more, beyond the least."""
     step = max(LEAST, (1 << max(0, (patches - 1).bit_length() - 1)) // 32)
     return -(-patches // step) * step
 
 
-class TowerGraphs:
-    """For passes of at most `most` patches, whose packed attention is Triton's. One thread calls it, on the stream.
+def _sizes(most: int) -> Iterator[int]:
+    size = LEAST
+    while size <= most:
+        yield size
+        size = size_for(size + 1)
 
-    Without a stream, as on a CPU, passes take the same way, and nothing is captured.
+
+class TowerGraphs:
+    """For passes of at most `most` patches, whose packed attention is Triton's.
+
+    One thread calls it, on the pool's stream. Without a pool, as on a CPU, passes take the same way, and nothing is
+    captured.
     """
 
-    def __init__(self, tower: VisionTower, stream: torch.cuda.Stream | None, most: int) -> None:
+    def __init__(self, tower: VisionTower, pool: GraphPool | None, most: int) -> None:
         self._tower = tower
         self._most = size_for(most)
-        self._pool = GraphPool(stream) if stream is not None else None
+        self._graphs = SizedGraphs("the vision tower", pool)
         self._places: dict[int, _Place] = {}
         self._whole: _Place | None = None  # the place of the largest: all others are its beginnings
-        self._captured: dict[int, _Captured] = {}
-        self._closed = stream is None  # no more are captured
 
     def fits(self, grids: Sequence[Grid]) -> bool:
         patches = sum(height * width for height, width in grids)
@@ -78,20 +75,17 @@ class TowerGraphs:
         place = self._place(size)
         _fill(place, patches, layout_of(tuple(grids), self._tower.config))
         tokens = len(patches) // self._tower.config.merge_size**2
-        known = self._captured.get(size)
-        if known is not None:
-            known.graph.replay()
-            return known.features[:tokens].clone()
+        features = self._graphs.replay(size)
+        if features is not None:
+            return features[:tokens].clone()
         features = self._launch(place)[:tokens].clone()
         self._capture(size)
         return features
 
     def capture_next(self) -> bool:
         """Capture one more size, from the smallest on; False when there is nothing left to capture."""
-        size = LEAST
-        while size in self._captured:
-            size = size_for(size + 1)
-        if self._closed or size > self._most:
+        size = self._graphs.first_missing(_sizes(self._most))
+        if size is None:
             return False
         place = self._place(size)
         _fill(place, place.patches[:0], None)
@@ -104,7 +98,7 @@ class TowerGraphs:
         _fill(place, place.patches[:0], None)
         self._launch(place)
         self._capture(self._most)
-        return self._pool.bytes if self._pool is not None else 0
+        return self._graphs.bytes
 
     def _launch(self, place: _Place) -> Tensor:
         made = TowerPass(self._tower, place.patches, place.layout)
@@ -113,16 +107,7 @@ class TowerGraphs:
 
     def _capture(self, size: int) -> bool:
         place = self._places[size]
-        if self._closed or self._pool is None:
-            return False
-        try:
-            self._captured[size] = _Captured(*self._pool.capture(lambda: self._launch(place)))
-        except torch.OutOfMemoryError as error:
-            self._closed = True
-            log.warning("no more CUDA graphs of the vision tower: no memory is left for them: %s", error)
-            torch.cuda.empty_cache()
-            return False
-        return True
+        return self._graphs.capture(size, lambda: self._launch(place))
 
     def _place(self, size: int) -> _Place:
         if self._whole is None:
