@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from upright.engine.png import plain_png
 from upright.engine.room import Room
 from upright.messages import Image, RequestFault
 from upright.models.resample import resize_bicubic
@@ -56,8 +57,10 @@ class ImageDecoder:
             opened = Pillow.open(io.BytesIO(image.content))
         with opened, self._room.taken(opened.width * opened.height * BYTES_A_PIXEL):
             with _told_to_client():
-                ImageOps.exif_transpose(opened, in_place=True)
-                values = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
+                values = plain_png(image.content)
+                if values is None:
+                    ImageOps.exif_transpose(opened, in_place=True)
+                    values = np.asarray(opened if opened.mode == "RGB" else opened.convert("RGB"))
             if self.device.type == "cuda" and values.nbytes <= SENT_BYTES:
                 pixels = torch.empty(values.shape, dtype=torch.uint8, pin_memory=True)
                 np.copyto(pixels.numpy(), values)
