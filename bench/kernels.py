@@ -3,7 +3,7 @@
 
 Usage: kernels.py [--quick] [--only TEXT] [--groups attention,vision,…] [--json FILE]
 
-Times are of the device alone. "share" is of the rate of a copy or a sum, or of that of a large product, whichever bounds
+Times are of the device alone. "share" is of the rate of a copy or a sum, or of that of a large product, whatever bounds
 the case. A case that fails its check or raises is printed as FAIL and the rest goes on; the exit code says so.
 """
 
