@@ -17,6 +17,8 @@ from upright.kernels.attention.flash import FLASH
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.sdpa import SDPA
+from upright.kernels.triton import paged_prefill
+from upright.kernels.triton.paged_prefill import Tiling
 
 SHAPES = {"MinerU": (14, 2, 64), "7B": (28, 4, 128)}  # query heads, key heads, head size
 BLOCK = 16
@@ -94,10 +96,22 @@ def _prefill(device: torch.device, model: str, name: str, spans: list[tuple[int,
     expected = REFERENCE.paged(query.float(), layer, batch, size**-0.5)
     moved = sum(context for _, context in spans) * 2 * kv_heads * size * 2 + 2 * query.numel() * 2
     pairs = sum(new * (context - new) + new * (new + 1) // 2 for new, context in spans)
+    flop = 4 * pairs * heads * size
     for candidate in (FLASH, tiles.TRITON, PORTABLE):
-        yield _case(
-            f"prefill {model} {name}", candidate.name, candidate, query, layer, [batch], expected, moved,
-            4 * pairs * heads * size,
+        yield _case(f"prefill {model} {name}", candidate.name, candidate, query, layer, [batch], expected, moved, flop)
+    if any(new == 1 for new, _ in spans):
+        return  # decodes are another kernel's
+    tile_map = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, range(len(spans))).to(device)
+    for tiling in paged_prefill.TILINGS:
+        output = torch.empty(query.shape, device=device, dtype=DTYPE)
+
+        def attend(tiling: Tiling = tiling, output: torch.Tensor = output) -> torch.Tensor:
+            paged_prefill.attend(query, layer, batch.block_tables, tile_map, size**-0.5, output, tiling)
+            return output
+
+        yield Case(
+            f"prefill {model} {name}", f"triton {tiling.keys} w{tiling.warps} s{tiling.stages}", attend, moved, flop,
+            lambda attend=attend: relative_error(attend(), expected),
         )  # fmt: skip
 
 

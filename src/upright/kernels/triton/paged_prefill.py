@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
@@ -11,7 +12,19 @@ import triton.language as tl
 from torch import Tensor
 
 ROWS = 128  # queries of a program
-_KEYS = 64
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a program goes through the keys: how many at a time, its warps, loads in flight."""
+
+    keys: int
+    warps: int
+    stages: int
+
+
+# Others than those that are taken, to be measured against them
+TILINGS = (Tiling(64, 8, 3), Tiling(64, 4, 3), Tiling(64, 8, 2), Tiling(64, 8, 4), Tiling(128, 8, 2), Tiling(32, 8, 4))
 
 
 def tiles(query_lengths: Sequence[int], context_lengths: Sequence[int], sequences: Sequence[int]) -> Tensor:
@@ -29,7 +42,10 @@ def tiles(query_lengths: Sequence[int], context_lengths: Sequence[int], sequence
     return torch.tensor(entries, dtype=torch.int32).view(-1, 5)
 
 
-def attend(query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor, scale: float, output: Tensor) -> None:
+def attend(
+    query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor, scale: float, output: Tensor,
+    tiling: Tiling | None = None,
+) -> None:  # fmt: skip
     """Write what the new tokens of the sequences in `tile_map` attend to into their rows of `output`.
 
     query [T, heads, d] with heads side by side, output [T, heads, d] contiguous; layer [blocks, block_size, 2,
@@ -43,13 +59,19 @@ def attend(query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor,
     if tile_map.shape[0] == 0:
         return
     padded = max(16, triton.next_power_of_2(size))
+    tiling = tiling or _tiling(padded)
     _prefill[(tile_map.shape[0], heads)](
         query, layer, block_tables, tile_map, output,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0),
         HEADS=heads, KV_HEADS=kv_heads, SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size,
-        ROWS=ROWS, KEYS=_KEYS if padded <= 128 else 32, num_warps=8 if padded > 64 else 4,
-        num_stages=3 if padded <= 128 else 2,
+        ROWS=ROWS, KEYS=tiling.keys, num_warps=tiling.warps, num_stages=tiling.stages,
     )  # fmt: skip
+
+
+def _tiling(padded: int) -> Tiling:
+    if padded <= 64:
+        return Tiling(64, 4, 3)
+    return Tiling(64, 8, 3) if padded <= 128 else Tiling(32, 8, 2)
 
 
 @triton.jit(do_not_specialize=["block_tables", "tile_map", "table_stride"])
