@@ -23,6 +23,7 @@ from upright.kernels.triton.paged_prefill import Tiling
 SHAPES = {"MinerU": (14, 2, 64), "7B": (28, 4, 128)}  # query heads, key heads, head size
 BLOCK = 16
 DTYPE = torch.bfloat16
+TILINGS = (Tiling(64, 8, 3), Tiling(64, 4, 3), Tiling(64, 8, 2), Tiling(64, 8, 4), Tiling(128, 8, 2), Tiling(32, 8, 4))
 _MOST_COPIES = 32
 
 
@@ -102,7 +103,7 @@ def _prefill(device: torch.device, model: str, name: str, spans: list[tuple[int,
     if any(new == 1 for new, _ in spans):
         return  # decodes are another kernel's
     tile_map = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, range(len(spans))).to(device)
-    for tiling in paged_prefill.TILINGS:
+    for tiling in TILINGS:
         output = torch.empty(query.shape, device=device, dtype=DTYPE)
 
         def attend(tiling: Tiling = tiling, output: torch.Tensor = output) -> torch.Tensor:

@@ -111,6 +111,16 @@ def test_what_no_graph_holds_is_left_to_others() -> None:
 
 
 @torch.inference_mode()
+def test_a_size_is_captured_for_nobody() -> None:
+    engine = Engine()
+    pool: Any = EagerPool()
+    graphs = PromptGraphs(engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, STEP, pool)
+    kept = engine.cache.data.clone()
+    assert graphs.capture_next() and not graphs.capture_next()
+    assert torch.equal(engine.cache.data, kept), "nobody's keys are not stored"
+
+
+@torch.inference_mode()
 def test_images_take_the_place_of_embeddings() -> None:
     engine = Engine()
     graphs = PromptGraphs(engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, STEP, None)

@@ -10,7 +10,7 @@ import torch
 from tests.dummy_models import TOWERS, dummy_model
 from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
 from upright.engine.graph_pool import GraphPool
-from upright.engine.tower_graphs import LEAST, TowerGraphs, WholePass, size_for
+from upright.engine.tower_graphs import LEAST, TowerGraphs, size_for
 from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.tiles import TRITON
 from upright.models.vision import VisionTower
@@ -68,8 +68,23 @@ class TestOnTriton:
         tower = dummy_model("qwen2_5_vl", DEVICE, torch.bfloat16, REFERENCE.name).vision
         assert tower is not None
         graphs = TowerGraphs(tower, None, 512)
-        assert graphs.fits([(16, 32)]) and not graphs.fits([(16, 34)])
-        assert not graphs.fits([(2, 2)] * 20), "more runs than there is room for"
+
+        def fits(grids: list[Grid]) -> bool:
+            patches = torch.zeros(sum(height * width for height, width in grids), 1176, device=DEVICE)
+            return graphs.begin(patches, grids) is not None
+
+        assert fits([(16, 32)]) and not fits([(16, 34)])
+        assert not fits([(2, 2)] * 20), "more runs than there is room for"
+
+    @pytest.mark.usefixtures("triton_serves")
+    @torch.inference_mode()
+    def test_a_size_is_captured_for_nobody(self, stream: torch.cuda.Stream | None) -> None:
+        tower = dummy_model("qwen2_5_vl", DEVICE, torch.float16, REFERENCE.name).vision
+        assert tower is not None
+        tower.attention = TRITON
+        graphs = TowerGraphs(tower, pool_of(stream), LEAST)
+        with torch.cuda.stream(stream):
+            assert graphs.capture_next() and not graphs.capture_next()
 
     @pytest.mark.skipif(DEVICE != "cuda" or not torch.cuda.is_available(), reason="needs a GPU")
     @torch.inference_mode()
@@ -91,8 +106,8 @@ def pool_of(stream: torch.cuda.Stream | None) -> Any:
 
 
 def replayed(graphs: TowerGraphs, tower: VisionTower, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
-    assert graphs.fits(grids)
-    made = WholePass(graphs, patches, grids, tower.config.depth)
+    made = graphs.begin(patches, grids)
+    assert made is not None
     while not made.done:
         made.advance(1)
     assert made.layer == tower.config.depth

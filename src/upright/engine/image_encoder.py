@@ -210,9 +210,8 @@ class ImageEncoder:
                                config.vision, config.image, self._model.device, self._model.dtype)  # fmt: skip
         made.pixels = []
         grids = [(image.grid_height, image.grid_width) for image in made.images]
-        if self._graphs is not None and self._graphs.fits(grids):
-            return WholePass(self._graphs, patches, grids, config.vision.depth)
-        return TowerPass(tower, patches, tower.layout(grids))
+        whole = self._graphs.begin(patches, grids) if self._graphs is not None else None
+        return whole or TowerPass(tower, patches, tower.layout(grids))
 
     def _end(self, made: _Pass, features: Tensor) -> None:
         if self._overflow is not None:

@@ -24,7 +24,7 @@ from upright.kernels.attention.tiles import prompt_batch
 from upright.kernels.transfer import sent
 from upright.models.model import Model
 
-STEP = 128  # rows between two sizes, and a tile of attention
+STEP = 128  # rows between two sizes
 LARGEST = 2048  # rows
 LAUNCHING_FLOP = 4e12  # what a large GPU computes while the host launches a step piece by piece, in about 7 ms
 _ROWS_A_SEQUENCE = 32  # on average, at least: a graph has room for the tiles of as many prompts
@@ -156,8 +156,6 @@ class PromptGraphs:
         parts[1].reshape(3, size)[:, :rows] = positions
         parts[2][rows:] = -1
         row = decodes = 0
-        prompts: list[Chunk] = []
-        starts: list[int] = []
         for chunk in chunks:
             slot, start, stop = chunk.sequence.slot, chunk.start, chunk.start + chunk.length
             blocks = np.asarray(chunk.sequence.blocks[start // block : -(-stop // block)], dtype=np.int32)
@@ -166,17 +164,15 @@ class PromptGraphs:
             if chunk.length == 1:
                 parts[4][decodes], parts[5][decodes], parts[6][slot] = row, slot, stop
                 decodes += 1
-            else:
-                prompts.append(chunk)
-                starts.append(row)
             row += chunk.length
         parts[4][decodes:], parts[5][decodes:] = size - 1, self._slots.dummy
-        if prompts:
-            lengths, contexts = zip(*((chunk.length, chunk.start + chunk.length) for chunk in prompts), strict=True)
-            found = tiles(lengths, contexts, range(len(prompts))).numpy()
-            own = found[:, 0].copy()
-            found[:, 0] = np.array([chunk.sequence.slot for chunk in prompts], dtype=np.int32)[own]
-            found[:, 2] = np.array(starts, dtype=np.int32)[own]
+        found = tiles(
+            [chunk.length for chunk in chunks],
+            [chunk.start + chunk.length for chunk in chunks],
+            [index for index, chunk in enumerate(chunks) if chunk.length > 1],
+        ).numpy()
+        if found.size:
+            found[:, 0] = np.array([chunk.sequence.slot for chunk in chunks], dtype=np.int32)[found[:, 0]]
             parts[3][: found.size] = found.reshape(-1)
 
 
@@ -186,8 +182,13 @@ def _size_for(rows: int) -> int:
 
 
 def _most_tiles(size: int) -> int:
-    return size // STEP + size // _ROWS_A_SEQUENCE
+    """The full ones, and one for the end of each prompt."""
+    from upright.kernels.triton.paged_prefill import ROWS
+
+    return size // ROWS + size // _ROWS_A_SEQUENCE
 
 
 def _count_tiles(chunks: tuple[Chunk, ...]) -> int:
-    return sum(-(-chunk.length // STEP) for chunk in chunks if chunk.length > 1)
+    from upright.kernels.triton.paged_prefill import ROWS
+
+    return sum(-(-chunk.length // ROWS) for chunk in chunks if chunk.length > 1)

@@ -6,7 +6,7 @@ their positions and their runs, is read from tensors that are written before eac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,8 +27,18 @@ class _Place:
 
     patches: Tensor  # [size, values per patch]
     layout: TowerLayout
-    image_tiles: Tensor  # int32 [tiles, 3]
-    window_tiles: Tensor
+    tiles: tuple[Tensor, ...]  # int32 [tiles, 3]: the images', and the windows' where a tower has some
+
+
+@dataclass(frozen=True)
+class _Told:
+    """The same of a pass, on the host and no longer than it is."""
+
+    layout: Layout
+    tiles: tuple[Tensor, ...]
+
+
+_NOBODY = Layout(torch.zeros(2, 0, dtype=torch.int32), (), (), None)
 
 
 def size_for(patches: int) -> int:
@@ -58,22 +68,23 @@ class TowerGraphs:
         self._places: dict[int, _Place] = {}
         self._whole: _Place | None = None  # the place of the largest: all others are its beginnings
 
-    def fits(self, grids: Sequence[Grid]) -> bool:
-        patches = sum(height * width for height, width in grids)
-        if patches > self._most:
-            return False
-        layout, size = layout_of(tuple(grids), self._tower.config), size_for(patches)
-        lengths = ((layout.images, _PATCHES_AN_IMAGE), (layout.windows, _PATCHES_A_WINDOW))
-        return all(len(_tiles(runs)) <= _most_tiles(size, each) for runs, each in lengths)
+    def begin(self, patches: Tensor, grids: Sequence[Grid]) -> WholePass | None:
+        """A pass of packed images of `grids`, `patches` [patches, values per patch]; None for what no graph holds."""
+        size = size_for(len(patches))
+        if size > self._most:
+            return None
+        told = self._tell(layout_of(tuple(grids), self._tower.config))
+        room = _most_tiles(size)
+        if any(len(tiles) > most for tiles, most in zip(told.tiles, room, strict=False)):
+            return None
+        return WholePass(lambda: self._run(size, patches, told), self._tower.config.depth)
 
-    def run(self, patches: Tensor, grids: Sequence[Grid]) -> Tensor:
-        """Features [tokens, output_size] of `patches` [patches, values per patch], which fit. Nothing is waited for.
+    def _run(self, size: int, patches: Tensor, told: _Told) -> Tensor:
+        """Features [tokens, output_size]. Nothing is waited for.
 
         A size that is wanted for the first time is launched piece by piece, and captured for the next time.
         """
-        size = size_for(len(patches))
-        place = self._place(size)
-        _fill(place, patches, layout_of(tuple(grids), self._tower.config))
+        place = self._fill(size, patches, told)
         tokens = len(patches) // self._tower.config.merge_size**2
         features = self._graphs.replay(size)
         if features is not None:
@@ -85,20 +96,37 @@ class TowerGraphs:
     def capture_next(self) -> bool:
         """Capture one more size, from the smallest on; False when there is nothing left to capture."""
         size = self._graphs.first_missing(_sizes(self._most))
-        if size is None:
-            return False
-        place = self._place(size)
-        _fill(place, place.patches[:0], None)
-        self._launch(place)
-        return self._capture(size)
+        return size is not None and self._capture_for_nobody(size)
 
     def bytes_of_all(self) -> int:
         """What graphs take of the device, by capturing the largest; for an engine that serves nobody."""
-        place = self._place(self._most)
-        _fill(place, place.patches[:0], None)
-        self._launch(place)
-        self._capture(self._most)
+        self._capture_for_nobody(self._most)
         return self._graphs.bytes
+
+    def _capture_for_nobody(self, size: int) -> bool:
+        self._launch(self._fill(size, self._place(size).patches[:0], self._tell(_NOBODY)))
+        return self._capture(size)
+
+    def _tell(self, layout: Layout) -> _Told:
+        from upright.kernels.triton.packed_attention import tiles_of
+
+        runs = (layout.images,) if self._tower.config.window_size is None else (layout.images, layout.windows)
+        return _Told(layout, tuple(map(tiles_of, runs)))
+
+    def _fill(self, size: int, patches: Tensor, told: _Told) -> _Place:
+        """Write a pass to its place, and nothing behind it."""
+        place, layout = self._place(size), told.layout
+        place.patches[: len(patches)].copy_(patches)
+        place.patches[len(patches) :].zero_()
+        _padded(layout.positions, place.layout.positions)
+        for tiles, there in zip(told.tiles, place.tiles, strict=True):
+            _padded(tiles, there)
+        if place.layout.order is not None:
+            order = torch.arange(len(place.layout.order))  # what is nobody's stays where it is
+            if layout.order is not None:
+                order[: len(layout.order)] = layout.order
+            _send(order, place.layout.order)
+        return place
 
     def _launch(self, place: _Place) -> Tensor:
         made = TowerPass(self._tower, place.patches, place.layout)
@@ -120,10 +148,8 @@ class TowerGraphs:
 class WholePass:
     """A pass that is launched as a whole, however many layers are asked for. It has what `TowerPass` has."""
 
-    def __init__(self, graphs: TowerGraphs, patches: Tensor, grids: Sequence[Grid], depth: int) -> None:
-        self._graphs = graphs
-        self._patches = patches
-        self._grids = grids
+    def __init__(self, run: Callable[[], Tensor], depth: int) -> None:
+        self._run = run
         self._depth = depth
         self._features: Tensor | None = None
 
@@ -137,7 +163,7 @@ class WholePass:
 
     def advance(self, layers: int) -> None:
         if layers > 0 and self._features is None:
-            self._features = self._graphs.run(self._patches, self._grids)
+            self._features = self._run()
 
     @property
     def features(self) -> Tensor:
@@ -146,30 +172,25 @@ class WholePass:
         return self._features
 
 
-def _most_tiles(size: int, each: int) -> int:
-    """Of a size whose runs have `each` patches on average: the full tiles, one for the end of each run, and some."""
-    return size // LEAST + size // each + 8
+def _most_tiles(size: int) -> tuple[int, int]:
+    """Tiles of images and of windows that a size has room for: the full ones, one for the end of each run, and some."""
+    from upright.kernels.triton.packed_attention import ROWS
 
-
-def _tiles(lengths: tuple[int, ...]) -> Tensor:
-    from upright.kernels.triton.packed_attention import tiles_of
-
-    return tiles_of(lengths)
+    images, windows = (size // ROWS + size // each + 8 for each in (_PATCHES_AN_IMAGE, _PATCHES_A_WINDOW))
+    return images, windows
 
 
 def _allocate(tower: VisionTower, size: int) -> _Place:
     config, device = tower.config, tower.device
     values = config.in_channels * config.temporal_patch_size * config.patch_size**2
-    images, windows = (
-        torch.zeros(_most_tiles(size, each), 3, dtype=torch.int32, device=device)
-        for each in (_PATCHES_AN_IMAGE, _PATCHES_A_WINDOW)
-    )
+    images, windows = (torch.zeros(most, 3, dtype=torch.int32, device=device) for most in _most_tiles(size))
     order = None
     if config.window_size is not None:
         order = torch.zeros(size // config.merge_size**2, dtype=torch.int64, device=device)
     positions = torch.zeros(2, size, dtype=torch.int32, device=device)
     patches = torch.zeros(size, values, dtype=tower.dtype, device=device)
-    return _Place(patches, TowerLayout(positions, Runs(()), Runs(()), order), images, windows)
+    tiles = (images,) if order is None else (images, windows)
+    return _Place(patches, TowerLayout(positions, Runs(()), Runs(()), order), tiles)
 
 
 def _beginning(tower: VisionTower, whole: _Place, size: int) -> _Place:
@@ -178,33 +199,16 @@ def _beginning(tower: VisionTower, whole: _Place, size: int) -> _Place:
     layout = whole.layout
     order = None if layout.order is None else layout.order[: size // tower.config.merge_size**2]
     positions = layout.positions.flatten()[: 2 * size].view(2, size)
-    images = whole.image_tiles[: _most_tiles(size, _PATCHES_AN_IMAGE)]
-    windows = whole.window_tiles[: _most_tiles(size, _PATCHES_A_WINDOW)]
-    name = tiles_plan(ROWS)
-    made = TowerLayout(positions, Runs((), {name: images}), Runs((), {name: windows}), order)
-    return _Place(whole.patches[:size], made, images, windows)
+    tiles = tuple(part[:most] for part, most in zip(whole.tiles, _most_tiles(size), strict=False))
+    images, windows = (Runs((), {tiles_plan(ROWS): part}) for part in (tiles[0], tiles[-1]))
+    return _Place(whole.patches[:size], TowerLayout(positions, images, windows, order), tiles)
 
 
-def _fill(place: _Place, patches: Tensor, layout: Layout | None) -> None:
-    """Write a pass of `patches` to its place, and nothing behind it. Without a layout there are none."""
-    count, size = len(patches), len(place.patches)
-    place.patches[:count].copy_(patches)
-    place.patches[count:].zero_()
-    positions = torch.zeros(2, size, dtype=torch.int32)
-    if layout is not None:
-        positions[:, :count] = layout.positions
-    _send(positions, place.layout.positions)
-    runs = ((), ()) if layout is None else (layout.images, layout.windows)
-    for lengths, there in zip(runs, (place.image_tiles, place.window_tiles), strict=True):
-        tiles = torch.zeros(there.shape, dtype=torch.int32)
-        given = _tiles(lengths)
-        tiles[: len(given)] = given
-        _send(tiles, there)
-    if place.layout.order is not None:
-        order = torch.arange(len(place.layout.order))  # what is nobody's stays where it is
-        if layout is not None and layout.order is not None:
-            order[: len(layout.order)] = layout.order
-        _send(order, place.layout.order)
+def _padded(values: Tensor, there: Tensor) -> None:
+    """Write `values` to the beginning of `there`, whose rest becomes 0."""
+    whole = torch.zeros(there.shape, dtype=there.dtype)
+    whole[tuple(slice(size) for size in values.shape)] = values
+    _send(whole, there)
 
 
 def _send(values: Tensor, there: Tensor) -> None:

@@ -23,10 +23,6 @@ class Tiling:
     stages: int
 
 
-# Others than those that are taken, to be measured against them
-TILINGS = (Tiling(64, 8, 3), Tiling(64, 4, 3), Tiling(64, 8, 2), Tiling(64, 8, 4), Tiling(128, 8, 2), Tiling(32, 8, 4))
-
-
 def tiles(query_lengths: Sequence[int], context_lengths: Sequence[int], sequences: Sequence[int]) -> Tensor:
     """int32 [tiles, 5] on the host, those with most keys first. All that the kernel has to know of a tile: the
     sequence's row in the block tables, the tile's first one of the sequence's new tokens, the sequence's first row in
