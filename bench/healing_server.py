@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -35,7 +36,10 @@ class HealingServer(Server):
 
     @property
     def program(self) -> list[str]:
-        return [str(Path(sys.executable).with_name("upright"))]
+        script = Path(sys.executable).with_name("upright")
+        if script.exists():
+            return [str(script)]
+        return [sys.executable, "-c", "from upright.cli.main import run; run()"]  # this checkout is not installed
 
     def command(self) -> list[str]:
         own = ["--port", str(self.port), "--state-dir", str(self.state_directory)]
@@ -109,5 +113,8 @@ def version_line() -> str:
     from upright import __version__
 
     here = Path(__file__).parent
-    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
-    return f"upright {__version__} at {found.stdout.strip() or 'no revision'}, torch {version('torch')}"
+    revision = ""
+    with contextlib.suppress(FileNotFoundError):  # a copy of the working tree may be without git
+        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True)
+        revision = found.stdout.strip()
+    return f"upright {__version__} at {revision or 'no revision'}, torch {version('torch')}"

@@ -23,13 +23,15 @@ TOWERS = {
 }
 
 
-def dummy_model(kind: str, device: str, dtype: torch.dtype, attention: str | None = None) -> Model:
-    """Random weights; `kind` is one of TOWERS."""
+def dummy_model(
+    kind: str, device: str, dtype: torch.dtype, attention: str | None = None, portable: bool = False
+) -> Model:
+    """Random weights; `kind` is one of TOWERS. `portable`: as on a GPU before sm80."""
     rope = RopeConfig("default", 1e6, (4, 6, 6))
     decoder = DecoderConfig(128, 256, 3, 4, 2, 32, 1000, 1e-6, rope, True, False, False, True, 4096)
     image = ImageProcessing(3136, 401408, (0.5, 0.5, 0.5), (0.3, 0.3, 0.3))
     config = ModelConfig("", decoder, TOWERS[kind], image, "float32", (), None, None, GenerationDefaults())
-    return load_model(Path(), config, dtype, torch.device(device), "dummy", attention=attention)
+    return load_model(Path(), config, dtype, torch.device(device), "dummy", attention=attention, portable=portable)
 
 
 def same_weights(here: Model, there: Model) -> None:

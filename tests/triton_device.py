@@ -14,6 +14,8 @@ import torch
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+# Where one type of 16 bits is enough; the interpreter multiplies no matrices of bfloat16
+HALF = torch.float16 if INTERPRETED or os.environ.get("UPRIGHT_TEST_HALF") == "float16" else torch.bfloat16
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}  # relative: two roundings
 
 triton_only = [

@@ -11,7 +11,10 @@ for each part; JSON to $OUT/beside_vllm.json, after every step, so that a limit 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +49,9 @@ def engine_of_upright(options: argparse.Namespace, place: Path) -> Rows:
     file = place / "upright.json"
     more = ["--max-model-len", CONTEXT, "--max-pixels", PIXELS, *options.more, *_selection(options)]
     command = [*UPRIGHT, "bench", options.model, *DUMMY, "--json", str(file), *more]
-    subprocess.run(command, env=environment(), check=True, timeout=LIMIT)
+    ended(command, environment(), None)
+    if not file.exists():
+        raise RuntimeError("nothing was measured; what it said is above")
     rows: Rows = json.loads(file.read_text())["rows"]
     return rows
 
@@ -54,14 +59,32 @@ def engine_of_upright(options: argparse.Namespace, place: Path) -> Rows:
 def engine_of_vllm(options: argparse.Namespace, place: Path) -> Rows:
     file = place / "vllm.json"
     command = [sys.executable, str(ROOT / "bench/rivals/vllm_offline.py"), options.model, "--json", str(file)]
-    with (place / "vllm-engine.log").open("w") as log:
-        ended = subprocess.run(
-            [*command, *_selection(options)], env=environment(options.kit), stdout=log, stderr=log, timeout=LIMIT
-        )
+    log = place / "vllm-engine.log"
+    code = ended([*command, *_selection(options)], environment(options.kit), log)
     if not file.exists():
-        raise RuntimeError(f"code {ended.returncode}: {(place / 'vllm-engine.log').read_text()[-1500:]}")
+        raise RuntimeError(f"code {code}: {log.read_text(errors='replace')[-1500:]}")
     rows: Rows = json.loads(file.read_text())["rows"]
+    for row in rows:
+        if "error" in row:
+            print(f"vllm, {row['case']}: {row['error']}", flush=True)
     return rows
+
+
+def ended(command: list[str], env: dict[str, str], log: Path | None) -> int | None:
+    """The code of a program that has come to its end with all that it started, or None if it was ended after LIMIT:
+    whatever it has written by then counts. A process left behind would hold the GPU's memory.
+    """
+    with log.open("w") if log is not None else contextlib.nullcontext() as out:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
+        try:
+            return process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            print(f"ended after {LIMIT} s", flush=True)
+            return None
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def server_of(name: str) -> Callable[[argparse.Namespace, Path], Rows]:

@@ -26,6 +26,7 @@ PIXELS = "2007040"  # of the largest image, for both
 # What may go wrong with one server, and is told while the rest is measured
 FAILURES = (RuntimeError, OSError, subprocess.SubprocessError, ValueError, LookupError)
 START_LIMIT = 400.0  # seconds; vLLM with empty caches compiles for minutes
+LOADS_LIMIT = 400.0  # seconds, for all loads of a server
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -109,8 +110,9 @@ def status(url: str) -> int:
 
 
 def bench_server(url: str, file: Path, *more: str) -> list[dict[str, Any]]:
-    """Rows of `upright bench --http`. Raises: CalledProcessError."""
-    subprocess.run([*UPRIGHT, "bench", "--http", url, "--json", str(file), *more], env=environment(), check=True)
+    """Rows of `upright bench --http`. Raises: CalledProcessError, TimeoutExpired."""
+    command = [*UPRIGHT, "bench", "--http", url, "--json", str(file), *more]
+    subprocess.run(command, env=environment(), check=True, timeout=LOADS_LIMIT)
     rows: list[dict[str, Any]] = json.loads(file.read_text())["rows"]
     return rows
 

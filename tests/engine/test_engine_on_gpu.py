@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.dummy_models import TOWERS, dummy_model, same_weights
-from tests.engine.driving import Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
+from tests.engine.driving import Answer, Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
 from upright.messages import Request, SamplingParams
 
 NEAR = 0.1  # between two log probabilities that half precision may confuse
@@ -41,6 +41,49 @@ def test_a_gpu_gives_the_cpus_tokens(kind: str, ahead: bool) -> None:
     assert core.stats().preemptions > 0
     for request in requests:
         assert answers[request.id].tokens == expected[request.id].tokens, request.id
+
+
+@pytest.mark.parametrize("portable", [False, True], ids=["", "portable"])
+@pytest.mark.parametrize("kind", sorted(TOWERS))
+@torch.inference_mode()
+def test_float16_gives_the_cpus_tokens(kind: str, portable: bool) -> None:
+    """With all that is captured as graphs, and with `portable` by the kernels that cards before sm80 have."""
+    here = dummy_model(kind, "cpu", torch.float32)
+    there = dummy_model(kind, "cuda", torch.float16, portable=portable)
+    for part in here.decoder.parameters().values():
+        part.normal_(0, 0.08) if part.dim() > 1 else None
+    same_weights(here, there)
+    choices = (there.decode_attention, there.prefill_attention, there.vision_attention)
+    assert not portable or [choice.candidate.name for choice in choices if choice is not None] == ["portable"] * 3
+    prompts = [[token % 900 for token in random_prompt(n, n)] for n in (3, 17, 90, 140)]
+
+    def requests(logprobs: int | None) -> list[Request]:
+        made = [greedy(f"text-{len(prompt)}", prompt, 48, logprobs=logprobs) for prompt in prompts]
+        parts = [prompts[0], Picture.random(1, 150, 60), prompts[1], Picture.random(2, 70, 210), prompts[0]]
+        image = greedy("images", [], 48, logprobs=logprobs)
+        return [*made, with_images_of(here.config, image, parts, image_token=901)]
+
+    setting = Setting(max_model_len=300, max_num_seqs=5, max_num_batched_tokens=64, blocks=100)
+    expected = run(make_core_of(here, setting), requests(2))
+    core = make_core_of(there, replace(setting, overlap=True, encode_ahead=True))
+    while core.runner.idle():
+        pass
+    answers = run(core, requests(None))  # log probabilities would be drawn by the host
+    assert core.runner._graphs is not None and core.runner._graphs._captured
+    assert until_parted(expected, answers) > len(expected) * 48 / 2
+
+
+def until_parted(expected: dict[str, Answer], answers: dict[str, Answer]) -> int:
+    """How many tokens are the same until the answers part, which only near-ties may make them do."""
+    compared = 0
+    for name, right in expected.items():
+        pairs = list(zip(right.tokens, answers[name].tokens, strict=True))
+        parted = next((at for at, (one, other) in enumerate(pairs) if one != other), len(pairs))
+        compared += parted
+        if parted < len(pairs):
+            (_, first), (_, second) = right.logprobs[parted].top
+            assert first - second < NEAR, f"{name} parts at {parted} without a near-tie"
+    return compared
 
 
 @torch.inference_mode()
@@ -90,13 +133,5 @@ def test_cut_crowded_and_cached_give_the_same_text(dtype: torch.dtype) -> None:
     crowded = make_core_of(model, replace(roomy, blocks=32))
     preempted = run(crowded, requests)
     assert crowded.stats().preemptions > 0
-    compared = 0
-    for answers in (again, cut, preempted):
-        for name, expected in whole.items():
-            pairs = list(zip(expected.tokens, answers[name].tokens, strict=True))
-            parted = next((at for at, (one, other) in enumerate(pairs) if one != other), len(pairs))
-            compared += parted
-            if parted < len(pairs):
-                (_, first), (_, second) = expected.logprobs[parted].top
-                assert first - second < NEAR, f"{name} parts at {parted} without a near-tie"
+    compared = sum(until_parted(whole, answers) for answers in (again, cut, preempted))
     assert compared > 3 * len(requests) * 48 / 2

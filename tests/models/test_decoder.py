@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from upright.kernels.attention.batch import KVCache, make_batch
+from upright.kernels.attention.last_rows import last_rows
 from upright.models.loading import load_model
 from upright.models.model import Model
 from upright.models.model_config import read_model_config
@@ -134,3 +135,24 @@ def test_bfloat16_stays_near_float32(tiny_checkpoint):
         answers.append(model.decoder.logits(hidden))
         assert answers[-1].dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(*answers, dim=-1).min() > 0.99
+
+
+@pytest.mark.parametrize("sampling", [[0, 2], [1], [], [0, 1, 2]], ids=str)
+@torch.inference_mode()
+def test_only_the_wanted_rows_are_finished(ours, sampling, monkeypatch) -> None:
+    model = ours
+    monkeypatch.setattr(model.decoder, "native", None)  # which works out all rows
+    config, new, contexts = model.config.decoder, [9, 5, 1], [9, 12, 7]
+    tables, blocks = scattered_tables(contexts, seed=0)
+    before = torch.randn(config.layers, blocks, BLOCK_SIZE, 2, config.kv_heads, config.head_size)
+    ids = torch.arange(sum(new))
+    positions = torch.cat([torch.arange(c - n, c) for n, c in zip(new, contexts, strict=True)]).expand(3, -1)
+    found, caches = [], []
+    for chosen in (None, sampling):
+        kv = KVCache(before.clone())
+        batch = make_batch(tables, new, contexts, BLOCK_SIZE)
+        wanted = None if chosen is None else last_rows(batch, chosen)
+        found.append(model.decoder.forward(model.decoder.embed(ids), positions, kv, batch, wanted))
+        caches.append(kv.data)
+    torch.testing.assert_close(found[1], found[0][[[8, 13, 14][i] for i in sampling]], atol=1e-5, rtol=1e-5)
+    assert torch.equal(caches[0], caches[1]), "keys and values of all rows are stored on every layer"

@@ -19,6 +19,7 @@ from upright.engine.sampler import SampleRow, sample
 from upright.engine.sequence import Sequence
 from upright.engine.step import Chunk, Step
 from upright.kernels.attention.batch import KVCache, make_batch
+from upright.kernels.attention.last_rows import last_rows
 from upright.kernels.transfer import sent
 from upright.messages import SamplingParams, TokenLogprobs
 from upright.models.model import Model
@@ -110,16 +111,11 @@ class Runner:
         """Logits [N, vocabulary] after the last tokens of the chunks that sample; None if there is none."""
         if not chunks:
             return None
-        hidden = self._forward(chunks)
-        ends = _sampled_rows(chunks)
-        if not ends:
-            return None
-        if len(ends) < len(hidden):
-            hidden = hidden.index_select(0, sent(torch.tensor(ends), hidden.device))
-        return self.model.decoder.logits(hidden)
+        states = self._forward(chunks)
+        return self.model.decoder.logits(states) if states.shape[0] else None
 
     def _forward(self, chunks: tuple[Chunk, ...]) -> Tensor:
-        """Final hidden states [T or more, hidden] of the chunks' T tokens, one chunk after the other."""
+        """Final hidden states [N, hidden] after the last tokens of the N chunks that sample."""
         device, decoder = self.model.device, self.model.decoder
         batch = make_batch(
             [chunk.sequence.blocks for chunk in chunks],
@@ -135,7 +131,9 @@ class Runner:
             ids[rows] = self.drawn[slots]
         hidden = decoder.embed(ids)
         self.images.place(hidden, chunks)
-        return decoder.forward(hidden, sent(torch.from_numpy(inputs.positions), device), self.cache, batch)
+        sampling = [index for index, chunk in enumerate(chunks) if chunk.samples]
+        wanted = last_rows(batch, sampling) if len(sampling) < len(hidden) else None
+        return decoder.forward(hidden, sent(torch.from_numpy(inputs.positions), device), self.cache, batch, wanted)
 
 
 def counts_output(params: SamplingParams) -> bool:
@@ -164,7 +162,7 @@ def _output_before(chunk: Chunk) -> list[int]:
     return sequence.output[:position] + [0] * (position - len(sequence.output))
 
 
-def _sampled_rows(chunks: tuple[Chunk, ...]) -> list[int]:
+def sampled_rows(chunks: tuple[Chunk, ...]) -> list[int]:
     """The last row of each chunk that samples."""
     rows, end = [], 0
     for chunk in chunks:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from upright.kernels.activation import silu_gate
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
+from upright.kernels.attention.last_rows import LastRows
 from upright.kernels.compiled import serves
 from upright.kernels.fused_linear import add_linear, few_rows_linear, most_rows, norm_gate, norm_qkv
 from upright.kernels.kv_store import rotate_and_store
@@ -74,8 +75,13 @@ class Decoder:
         """Embeddings [T, hidden] of token ids int64 [T]."""
         return functional.embedding(ids, self.embedding)
 
-    def forward(self, hidden: Tensor, positions: Tensor, kv: KVCache, batch: PagedBatch) -> Tensor:
+    def forward(
+        self, hidden: Tensor, positions: Tensor, kv: KVCache, batch: PagedBatch, wanted: LastRows | None = None
+    ) -> Tensor:
         """Final hidden states [T, hidden], normalised, of embeddings [T, hidden], which are overwritten.
+
+        With `wanted`, those of its N rows alone, [N, hidden]: of a long prompt the last layer then has next to nothing
+        to do but to store keys and values.
 
         `positions` int [3, T], or [T] where they are the same on all axes; plain RoPE reads the first row only. Keys
         and values of the T tokens are written to `kv` at `batch.slot_mapping`. On a GPU nothing waits for the host and
@@ -83,14 +89,16 @@ class Decoder:
         """
         turn = rotation_of_positions(positions, self.frequencies, self.axes, self.dtype)
         if self.native is not None and hidden.shape[0] <= MAX_ROWS:
-            return self.native.forward(hidden, turn, kv, batch)
+            return _of_rows(self.native.forward(hidden, turn, kv, batch), wanted)
         # float16 holds a layer's contribution, but not always the sum of all of them
         residual = hidden.float() if hidden.dtype == torch.float16 else hidden
         if serves(hidden) and hidden.shape[0] <= self.few_rows:
-            return self._few_rows(residual, turn, kv, batch)
-        return self._rows(residual, turn, kv, batch)
+            return _of_rows(self._few_rows(residual, turn, kv, batch), wanted)
+        return self._rows(residual, turn, kv, batch, wanted)
 
-    def _rows(self, residual: Tensor, turn: Rotation, kv: KVCache, batch: PagedBatch) -> Tensor:
+    def _rows(
+        self, residual: Tensor, turn: Rotation, kv: KVCache, batch: PagedBatch, wanted: LastRows | None
+    ) -> Tensor:
         """Eight launches a layer besides attention's: products, and between them all that can be done at once."""
         config = self.config
         attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
@@ -100,6 +108,11 @@ class Decoder:
             shrink, overflow = self._shrink[index], self._flag(index)
             qkv = self.linear(normed, layer.qkv).view(-1, config.heads + 2 * config.kv_heads, config.head_size)
             query = rotate_and_store(qkv, layer.qkv_bias, turn, cache, batch.slot_mapping, config.heads)
+            if wanted is not None and layer is self.layers[-1]:
+                query, residual = _of_rows(query, wanted), _of_rows(residual, wanted)
+                batch, attend = wanted.batch, self.decode_attention.paged
+                if residual.shape[0] == 0:
+                    return residual.to(self.dtype)
             attended = attend(query, cache, batch, scale).flatten(1)
             if shrink != 1.0:
                 attended = attended * shrink
@@ -188,6 +201,10 @@ class Decoder:
             for name, part in _layer_parameters(self.config, layer).items():
                 slots[f"layers.{index}.{name}"] = part
         return slots
+
+
+def _of_rows(rows: Tensor, wanted: LastRows | None) -> Tensor:
+    return rows if wanted is None else rows.index_select(0, wanted.rows)
 
 
 def _scaled_linear(multiply: Linear, x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:

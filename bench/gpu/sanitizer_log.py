@@ -1,0 +1,59 @@
+"""What compute-sanitizer says at the end of a run, and what it complains of. Needs no GPU and no sanitizer."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_MEMCHECK = re.compile(r"^=+ ERROR SUMMARY: (\d+) errors?$", re.MULTILINE)
+_RACECHECK = re.compile(r"^=+ RACECHECK SUMMARY: \d+ hazards? \w+ \((\d+) errors?, (\d+) warnings?\)", re.MULTILINE)
+_LINE = re.compile(r"^=========(?: ?)(?P<indent> *)(?P<text>.*)$")
+_SITE = re.compile(r"^(at|and \w+ access at) ")  # of the lines under a complaint, those that say where
+# Of one instruction with itself: several threads store what should be copies of one value, as in Triton's reductions
+_COPIES = re.compile(r"^Error: Race reported between (Write access at .+) and \1$")
+_VARIES = re.compile(r" \[\d+ hazards?\]")
+_TOLD = ("COMPUTE-SANITIZER", "ERROR SUMMARY", "RACECHECK SUMMARY")
+_TROUBLE = ("Internal", "Error", "Program hit", "Sanitizer")  # of complaints without a place: the tool's own
+
+
+@dataclass(frozen=True)
+class Summary:
+    errors: int
+    warnings: int
+    complaints: tuple[str, ...] = ()  # each kind and place once, in order
+    copies: int = 0  # of the errors, those of one instruction with itself
+
+
+def read_log(text: str) -> Summary | None:
+    """None when the tool did not come to its end, so that nothing is known."""
+    found = _RACECHECK.findall(text)
+    counts = [(int(errors), int(warnings)) for errors, warnings in found]
+    counts += [(int(errors), 0) for errors in _MEMCHECK.findall(text)]
+    if not counts:
+        return None
+    told = complaints(text)
+    return Summary(
+        sum(errors for errors, _ in counts),
+        sum(warnings for _, warnings in counts),
+        tuple(dict.fromkeys(told)),
+        sum(_COPIES.match(complaint) is not None for complaint in told),
+    )
+
+
+def complaints(text: str) -> list[str]:
+    """Headings with the places under them: `Invalid __global__ write of size 1 bytes at _write+0x70 in a.py:14`."""
+    found: list[str] = []
+    block: list[str] = []
+    for line in [*text.splitlines(), "========="]:
+        match = _LINE.match(line)
+        if match is None:
+            continue
+        if match["indent"]:
+            if block and _SITE.match(match["text"]):
+                block.append(_VARIES.sub("", match["text"]))
+            continue
+        if len(block) > 1 or (block and block[0].startswith(_TROUBLE)):
+            found.append(" ".join(block))
+        told = match["text"]
+        block = [_VARIES.sub("", told)] if told and not told.startswith(_TOLD) else []
+    return found
