@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upright.engine.work import image_work
+from upright.engine.work import image_work, skipped_weights
 from upright.models.model_config import ModelConfig
 from upright.plan.memory import DTYPE_BYTES, kv_bytes_per_token
 
@@ -13,13 +13,9 @@ class CaseWork:
         self._vision = config.vision
         attention = d.hidden_size * d.head_size * (2 * d.heads + 2 * d.kv_heads)
         self._weights = d.layers * (attention + 3 * d.hidden_size * d.intermediate_size)
-        qkv = d.hidden_size * d.head_size * (d.heads + 2 * d.kv_heads)
-        self._unfinished = (
-            self._weights // d.layers - qkv
-        )  # that rows which nothing is drawn from skip: the last layer's
+        self._skipped = skipped_weights(d)
         self._head = d.hidden_size * d.vocab_size
-        self._layers = d.layers
-        self._pair = 4 * d.heads * d.head_size  # of a layer: a query times a key, and a weight times a value
+        self._pair = 4 * d.heads * d.head_size * d.layers  # a query times a key, and a weight times a value
         self._kv = kv_bytes_per_token(d, dtype)
         self._size = DTYPE_BYTES[dtype]
 
@@ -27,8 +23,8 @@ class CaseWork:
         """Of one request; `grid` is its image's height and width in patches."""
         tokens = prompt + output - 1
         skipped = tokens - output
-        flop = 2.0 * (tokens * self._weights - skipped * self._unfinished + output * self._head)
-        flop += self._pair * (self._layers * tokens * (tokens + 1) - skipped * (skipped + 1)) / 2
+        flop = 2.0 * (tokens * self._weights - skipped * self._skipped + output * self._head)
+        flop += self._pair * tokens * (tokens + 1) / 2
         if grid is not None and self._vision is not None:
             flop += image_work(self._vision, grid[0] * grid[1])
         return flop

@@ -17,6 +17,7 @@ class StepWork:
         decoder = config.decoder
         self._vision = config.vision
         self._token = 2 * _layer_weights(decoder) * decoder.layers
+        self._skipped = 2 * skipped_weights(decoder)
         # A query times a key, and a weight times a value, make 4 for each value of a head.
         self._half_pair = 2 * decoder.heads * decoder.head_size * decoder.layers
         self._row = 2 * decoder.hidden_size * decoder.vocab_size
@@ -38,7 +39,9 @@ class StepWork:
             tokens += length - 1
             half_pairs += length * (2 * chunk.start + length + 1) - 2 * (chunk.start + 1)
         rows = len(step.drawing)
-        flop = self._last = tokens * self._token + half_pairs * self._half_pair + rows * self._row
+        flop = self._last = (
+            tokens * self._token - (tokens - rows) * self._skipped + half_pairs * self._half_pair + rows * self._row
+        )
         if self._vision is not None:
             for encoding in step.encodings:
                 image = encoding.sequence.request.images[encoding.image]
@@ -66,3 +69,8 @@ def image_work(vision: VisionConfig, patches: int) -> int:
 def _layer_weights(decoder: DecoderConfig) -> int:
     attention = decoder.hidden_size * decoder.head_size * (2 * decoder.heads + 2 * decoder.kv_heads)
     return attention + 3 * decoder.hidden_size * decoder.intermediate_size
+
+
+def skipped_weights(decoder: DecoderConfig) -> int:
+    """The last layer's, but for the first product: a token that nothing is drawn after is not multiplied by them."""
+    return _layer_weights(decoder) - decoder.hidden_size * decoder.head_size * (decoder.heads + 2 * decoder.kv_heads)
