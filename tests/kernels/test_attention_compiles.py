@@ -58,6 +58,45 @@ def test_mixed(shape, capability, dtype):
     check(lambda: TRITON.paged(query, layer, batch, scale), capability, None)
 
 
+def compiled(launch):
+    """As `Launch.compile`, for sm90, of a kernel that is written in Gluon and given a description of boxes."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.experimental.gluon._runtime import GluonASTSource
+
+    signature, constants, attributes = {}, {}, {}
+    for index, parameter in enumerate(launch.kernel.params):
+        value = launch.arguments[parameter.name]
+        if parameter.is_constexpr:
+            signature[parameter.name], constants[parameter.name] = "constexpr", value
+        elif isinstance(value, torch.Tensor):
+            signature[parameter.name] = {torch.bfloat16: "*bf16", torch.int32: "*i32"}[value.dtype]
+            if not parameter.do_not_specialize:
+                attributes[(index,)] = [["tt.divisibility", 16]]
+        elif isinstance(value, (int, float)):
+            signature[parameter.name] = "i32" if isinstance(value, int) else "fp32"
+        else:
+            signature[parameter.name] = f"tensordesc<bf16{list(value.block_shape)},{value.layout!r}>"
+    source = GluonASTSource(launch.kernel, signature, constants, attributes)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options=launch.options)
+
+
+@pytest.mark.parametrize("shape", [SHAPES["MinerU"], SHAPES["7B"]], ids=str)
+def test_prefill_warp_by_warp(shape):
+    pytest.importorskip("triton.experimental.gluon", exc_type=ImportError)
+    from upright.kernels.triton import overlapped_prefill, paged_prefill
+
+    query, layer, batch, scale = decode_inputs(shape, torch.bfloat16)
+    tile_map, output = paged_prefill.tiles([8], [20], [0]), torch.empty(8, *shape[::2], dtype=torch.bfloat16)
+    (launch,) = launches_of(
+        lambda: overlapped_prefill.attend(query, layer, batch.block_tables, tile_map, scale, output)
+    )
+    made = compiled(launch)
+    assert made.metadata.shared <= MOST_SHARED[90]
+    assert "wgmma" in made.asm["ptx"]
+    assert "cp.async.bulk.tensor" in made.asm["ptx"]
+
+
 @on
 @pytest.mark.parametrize("size", [64, 80, 128])
 def test_packed(size, capability, dtype):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.kernels.paged import filled_cache
-from tests.triton_device import DEVICE, INTERPRETED, triton_only
+from tests.triton_device import DEVICE, HALF, INTERPRETED, triton_only
 from upright.kernels.attention.batch import PagedBatch, decode_batch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.flash import FLASH
@@ -22,7 +22,6 @@ from upright.kernels.attention.tiles import TRITON, prompt_batch
 
 pytestmark = triton_only
 
-HALF = torch.float16 if INTERPRETED else torch.bfloat16  # the interpreter multiplies no matrices of bfloat16
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3, torch.bfloat16: 1e-2}  # of the whole answer's length
 HEADS = [(14, 2, 64), (28, 4, 128), (3, 1, 80), (2, 2, 96), (5, 5, 8)]  # query heads, key heads, head size
 
@@ -125,6 +124,81 @@ def test_prefill_and_mixed(candidate, heads, step):
     query, layer, batch, expected = paged_case(step, heads, 16, HALF)
     for _ in range(2):
         close(candidate.paged(query, layer, batch, heads[2] ** -0.5), expected, HALF)
+
+
+PREFILLS = [
+    [(150, 150)],
+    [(1, 30), (20, 20), (5, 70), (130, 260), (1, 4), (129, 129), (2, 128)],
+    [(3, 400), (260, 260)] if INTERPRETED else [(300, 2500), (1100, 1100), (7, 900), (1024, 1024)],
+    [(9, 9)] if INTERPRETED else [(700, 900), (1, 8), (4096, 4096), (33, 2000)],  # more items than processors
+]
+
+
+@pytest.mark.parametrize("step", PREFILLS, ids=str)
+@pytest.mark.parametrize(("heads", "block_size"), [((6, 2, 64), 16), ((3, 1, 128), 16), ((2, 2, 128), 32)], ids=str)
+@pytest.mark.parametrize("kernel", ["paged_prefill", "overlapped_prefill"])
+def test_each_kernel_of_prefill(kernel, heads, block_size, step):
+    """By a map that is padded; rows of others stay as they were."""
+    from upright.kernels.attention.tiles import overlapped_prefill
+    from upright.kernels.triton import paged_prefill
+
+    query, layer, batch, expected = paged_case(step, heads, block_size, HALF)
+    module = paged_prefill if kernel == "paged_prefill" else overlapped_prefill(query.device)
+    if module is None:
+        pytest.skip("needs compute capability 9.x, and a Triton that has Gluon")
+    assert module is paged_prefill or module.serves(layer)
+    sequences = [index for index, new in enumerate(batch.query_lengths) if new > 1]
+    theirs = torch.tensor([new > 1 for new in batch.query_lengths for _ in range(new)], device=DEVICE)
+    tile_map = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, sequences)
+    tile_map = torch.nn.functional.pad(tile_map, (0, 0, 0, 5)).to(DEVICE)
+    for _ in range(2):
+        answer = torch.empty(query.shape, dtype=HALF, device=DEVICE)
+        module.attend(query, layer, batch.block_tables, tile_map, heads[2] ** -0.5, answer)
+        close(answer[theirs], expected[theirs], HALF)
+        assert answer[~theirs].isnan().all()
+
+
+def test_which_kernel_serves_prefill(monkeypatch):
+    """Gluon is not looked for where the card is another, and where there is none its kernel does not serve."""
+    pytest.importorskip("triton.experimental.gluon", exc_type=ImportError)
+    import sys
+
+    import triton
+
+    from upright.kernels.attention.tiles import overlapped_prefill
+
+    def found(capability: tuple[int, int], version: str) -> bool:
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(triton, "__version__", version)
+        return overlapped_prefill.__wrapped__(torch.device("cuda")) is not None
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert found((9, 0), "3.6.0")
+    assert not found((9, 0), "3.5.1")
+    assert not found((8, 0), "3.6.0")
+    assert not found((10, 0), "3.6.0")
+    assert overlapped_prefill(torch.device("cpu")) is None
+    import upright.kernels.triton
+
+    monkeypatch.delattr(upright.kernels.triton, "overlapped_prefill")
+    monkeypatch.delitem(sys.modules, "upright.kernels.triton.overlapped_prefill")
+    monkeypatch.setitem(sys.modules, "triton.experimental.gluon", None)
+    assert not found((9, 0), "3.6.0")
+
+
+def test_what_is_prefilled_warp_by_warp():
+    pytest.importorskip("triton.experimental.gluon", exc_type=ImportError)
+    from upright.kernels.triton.overlapped_prefill import serves
+
+    def served(size: int = 64, block_size: int = 16, dtype: torch.dtype = torch.bfloat16) -> bool:
+        return serves(torch.zeros(1, block_size, 2, 1, size, dtype=dtype))
+
+    assert served()
+    assert served(128, 128, torch.float16)
+    assert not served(size=80)
+    assert not served(block_size=5)
+    assert not served(block_size=256)
+    assert not served(dtype=torch.float32)
 
 
 class StaticStep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,14 +58,35 @@ def prefill_rest(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, 
     """Write what the sequences that `mixed` knows attend to into their rows of `output`."""
     from upright.kernels.triton import paged_prefill
 
+    if mixed.decode_rows.shape[0]:
+        decode_rows(query, layer, batch, scale, mixed, output)
+
     def make_tiles(batch: PagedBatch) -> Tensor:
         host = paged_prefill.tiles(batch.query_lengths, batch.context_lengths, mixed.prefills)
         return sent(host, query.device)
 
     tiles = batch.plan("triton tiles", make_tiles)
-    if mixed.decode_rows.shape[0]:
-        decode_rows(query, layer, batch, scale, mixed, output)
-    paged_prefill.attend(query, layer, batch.block_tables, tiles, scale, output)
+    overlapped = overlapped_prefill(query.device)
+    kernel = overlapped if overlapped is not None and overlapped.serves(layer) else paged_prefill
+    kernel.attend(query, layer, batch.block_tables, tiles, scale, output)
+
+
+@cache
+def overlapped_prefill(device: torch.device) -> Any | None:
+    """The module of that name where the card has the instructions that it names, and Triton the language that it is
+    written in: that came with 3.6 and is an experiment, so other versions may lack it or parts of it.
+    """
+    if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device)[0] != 9:
+        return None
+    import triton
+
+    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 6):
+        return None
+    try:
+        from upright.kernels.triton import overlapped_prefill
+    except ImportError:
+        return None
+    return overlapped_prefill
 
 
 def prompt_batch(
