@@ -120,7 +120,7 @@ def run_load(url: str, key: str, model: str, load: Load, seed: int) -> Outcome:
         for child in children:
             assert child.stdout is not None
             told = child.stdout.read()
-            if child.wait() != 0:
+            if child.wait() != 0 or not told:
                 raise ChildProcessError(ENDED)
             total.add(msgspec.json.decode(told, type=Outcome))
         return total
@@ -189,8 +189,9 @@ def main() -> None:
     work = ask_all(Target.of(share.url, share.key), made, share.load.at_once, share.load.stream, outcome.take)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(work)
-    sys.stdout.buffer.write(msgspec.json.encode(outcome))
-    sys.stdout.flush()
+    # Standard output itself has no buffer where Python was told to use none, and may then take a part alone
+    with open(sys.stdout.fileno(), "wb", closefd=False) as out:
+        out.write(msgspec.json.encode(outcome))
 
 
 if __name__ == "__main__":
