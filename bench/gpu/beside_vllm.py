@@ -49,9 +49,9 @@ def engine_of_upright(options: argparse.Namespace, place: Path) -> Rows:
     file = place / "upright.json"
     more = ["--max-model-len", CONTEXT, "--max-pixels", PIXELS, *options.more, *_selection(options)]
     command = [*UPRIGHT, "bench", options.model, *DUMMY, "--json", str(file), *more]
-    ended(command, environment(), None)
+    code = ended(command, environment(), None)
     if not file.exists():
-        raise RuntimeError("nothing was measured; what it said is above")
+        raise RuntimeError(f"`upright bench {options.model}` measured nothing: it ended with code {code}")
     rows: Rows = json.loads(file.read_text())["rows"]
     return rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from upright.engine.work import image_work, skipped_weights
+from upright.engine.work import image_work, layer_weights, skipped_weights
 from upright.models.model_config import ModelConfig
 from upright.plan.memory import DTYPE_BYTES, kv_bytes_per_token
 
@@ -11,8 +11,7 @@ class CaseWork:
     def __init__(self, config: ModelConfig, dtype: str) -> None:
         d = config.decoder
         self._vision = config.vision
-        attention = d.hidden_size * d.head_size * (2 * d.heads + 2 * d.kv_heads)
-        self._weights = d.layers * (attention + 3 * d.hidden_size * d.intermediate_size)
+        self._weights = d.layers * layer_weights(d)
         self._skipped = skipped_weights(d)
         self._head = d.hidden_size * d.vocab_size
         self._pair = 4 * d.heads * d.head_size * d.layers  # a query times a key, and a weight times a value

@@ -18,7 +18,7 @@ from upright.engine.graph_pool import GraphPool
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.prompt_graphs import PromptGraphs, most_rows
-from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows, sampled_rows
+from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
 from upright.engine.sampler import sample
 from upright.engine.sequence import Sequence
 from upright.engine.step import Chunk, Step
@@ -117,7 +117,7 @@ class DeviceRunner(Runner):
         if self._prompts is not None:
             hidden = self._prompts.run(chunks, lambda embeddings: self.images.place(embeddings, chunks))
             if hidden is not None:
-                ends = torch.tensor(sampled_rows(chunks), dtype=torch.int64)
+                ends = torch.tensor(_sampled_rows(chunks), dtype=torch.int64)
                 return hidden.index_select(0, sent(ends, hidden.device))
         return super()._forward(chunks)
 
@@ -168,3 +168,13 @@ def make_runner(model: Model, cache: KVCache, options: EngineOptions, graph_byte
         return Runner(model, cache, options.max_num_seqs)
     graphs = graph_bytes if options.graphs else None
     return DeviceRunner(model, cache, options.max_num_seqs, options.max_model_len, graphs)
+
+
+def _sampled_rows(chunks: tuple[Chunk, ...]) -> list[int]:
+    """The last row of each chunk that samples."""
+    rows, end = [], 0
+    for chunk in chunks:
+        end += chunk.length
+        if chunk.samples:
+            rows.append(end - 1)
+    return rows

@@ -160,13 +160,3 @@ def _output_before(chunk: Chunk) -> list[int]:
     if len(sequence.output) == position:
         return sequence.output
     return sequence.output[:position] + [0] * (position - len(sequence.output))
-
-
-def sampled_rows(chunks: tuple[Chunk, ...]) -> list[int]:
-    """The last row of each chunk that samples."""
-    rows, end = [], 0
-    for chunk in chunks:
-        end += chunk.length
-        if chunk.samples:
-            rows.append(end - 1)
-    return rows

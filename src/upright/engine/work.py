@@ -16,7 +16,7 @@ class StepWork:
     def __init__(self, config: ModelConfig) -> None:
         decoder = config.decoder
         self._vision = config.vision
-        self._token = 2 * _layer_weights(decoder) * decoder.layers
+        self._token = 2 * layer_weights(decoder) * decoder.layers
         self._skipped = 2 * skipped_weights(decoder)
         # A query times a key, and a weight times a value, make 4 for each value of a head.
         self._half_pair = 2 * decoder.heads * decoder.head_size * decoder.layers
@@ -66,11 +66,12 @@ def image_work(vision: VisionConfig, patches: int) -> int:
     return linear + merger + 4 * pairs * size
 
 
-def _layer_weights(decoder: DecoderConfig) -> int:
+def layer_weights(decoder: DecoderConfig) -> int:
+    """Of the products of one layer."""
     attention = decoder.hidden_size * decoder.head_size * (2 * decoder.heads + 2 * decoder.kv_heads)
     return attention + 3 * decoder.hidden_size * decoder.intermediate_size
 
 
 def skipped_weights(decoder: DecoderConfig) -> int:
     """The last layer's, but for the first product: a token that nothing is drawn after is not multiplied by them."""
-    return _layer_weights(decoder) - decoder.hidden_size * decoder.head_size * (decoder.heads + 2 * decoder.kv_heads)
+    return layer_weights(decoder) - decoder.hidden_size * decoder.head_size * (decoder.heads + 2 * decoder.kv_heads)

@@ -8,7 +8,6 @@ fetched where they lie, by the unit that copies boxes: one is as much of a head 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -23,6 +22,8 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma_wait,
 )
 from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
+
+from upright.kernels.triton.paged_decode import processors_of
 
 _ROWS = gl.constexpr(64)  # queries of a group: of a matrix instruction. Two groups make up a tile.
 _KEYS = gl.constexpr(128)  # at a time
@@ -54,7 +55,7 @@ def attend(
         return
     items = tile_map.shape[0] * heads
     # Each program lasts for many items, and fetches for the next one before it is done with one
-    _overlapped[(min(items, _processors(query.device)),)](
+    _overlapped[(min(items, processors_of(query.device)),)](
         query, _boxes(layer), block_tables, tile_map, output,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0), items,
         HEADS=heads, KV_HEADS=layer.shape[3], SIZE=size, BLOCK_SIZE=layer.shape[1],
@@ -69,11 +70,6 @@ def _boxes(layer: Tensor) -> Any:
     box = [block_size, _COLUMNS.value]
     layout = gl.NVMMASharedLayout.get_default_for(box, _TYPES[layer.dtype])
     return TensorDescriptor(layer, [blocks * block_size, columns], [columns, 1], box, layout)
-
-
-@cache
-def _processors(device: torch.device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 132
 
 
 @gluon.jit(do_not_specialize=["block_tables", "tile_map", "table_stride", "items"])

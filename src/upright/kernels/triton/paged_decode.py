@@ -40,7 +40,7 @@ def workspace(
 ) -> Workspace:  # fmt: skip
     """For contexts of at most `longest` tokens, cut as for `splits_for` sequences where most are padding."""
     pairs = (sequences if splits_for is None else splits_for) * kv_heads
-    splits = count_splits(pairs, longest, _processors(device))
+    splits = count_splits(pairs, longest, processors_of(device))
     group = heads // kv_heads
     return Workspace(
         pairs,
@@ -113,7 +113,8 @@ def _cut(pairs: int, group: int, padded: int, matrix: bool) -> Cut:
 
 
 @lru_cache
-def _processors(device: torch.device) -> int:
+def processors_of(device: torch.device) -> int:
+    """Multiprocessors of a GPU, by which grids are cut; 4 where there is none, for Triton's interpreter."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
 
 

@@ -38,10 +38,7 @@ def tiles(query_lengths: Sequence[int], context_lengths: Sequence[int], sequence
     return torch.tensor(entries, dtype=torch.int32).view(-1, 5)
 
 
-def attend(
-    query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor, scale: float, output: Tensor,
-    tiling: Tiling | None = None,
-) -> None:  # fmt: skip
+def attend(query: Tensor, layer: Tensor, block_tables: Tensor, tile_map: Tensor, scale: float, output: Tensor) -> None:
     """Write what the new tokens of the sequences in `tile_map` attend to into their rows of `output`.
 
     query [T, heads, d] with heads side by side, output [T, heads, d] contiguous; layer [blocks, block_size, 2,
@@ -55,7 +52,7 @@ def attend(
     if tile_map.shape[0] == 0:
         return
     padded = max(16, triton.next_power_of_2(size))
-    tiling = tiling or _tiling(padded)
+    tiling = _tiling(padded)
     _prefill[(tile_map.shape[0], heads)](
         query, layer, block_tables, tile_map, output,
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0),
