@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import torch
 
+from upright.engine.graph_pool import GraphRoom
+
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
@@ -28,7 +30,8 @@ triton_only = [
 class EagerPool:
     """In the place of a pool of CUDA graphs, where there are none: a replay runs what was captured."""
 
-    bytes = 0
+    def __init__(self) -> None:
+        self.room = GraphRoom(1 << 40)
 
     def capture(self, run: Callable[[], torch.Tensor]) -> Any:
         result = torch.full_like(run(), torch.nan)

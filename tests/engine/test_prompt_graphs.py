@@ -13,7 +13,7 @@ import torch
 from tests.dummy_models import dummy_model
 from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
 from upright.engine.device_slots import DeviceSlots
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.prompt_graphs import STEP, PromptGraphs
 from upright.engine.runner import Runner
 from upright.engine.sequence import Sequence
@@ -71,7 +71,7 @@ class Engine:
 def test_a_step_that_is_filled_up_gives_the_same() -> None:
     engine = Engine()
     stream = torch.cuda.Stream() if DEVICE == "cuda" else None
-    pool: Any = GraphPool(stream) if stream is not None else EagerPool()
+    pool: Any = GraphPool(stream, GraphRoom(1 << 30)) if stream is not None else EagerPool()
     graphs = PromptGraphs(
         engine.model, engine.cache, engine.slots, engine.runner.prompts, SLOTS, 4 * STEP, pool
     )  # fmt: skip

@@ -1,23 +1,17 @@
 """Decode steps as CUDA graphs: one launch in place of hundreds.
 
 A graph has a fixed number of rows; a step takes the smallest one that holds it and fills it up with dummy rows.
-Graphs are captured when they are first wanted, or while the engine has nothing else to do, so that serving starts at
-once. They share one pool of memory, and when that runs out, the sizes that were not captured yet are launched piece by
-piece.
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
 
-import torch
+from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
-from upright.engine.footprint import extrapolated
-from upright.engine.graph_pool import Captured, GraphPool
-from upright.plan.memory import gib
-
-log = logging.getLogger(__name__)
+from upright.engine.graph_pool import GraphPool
+from upright.engine.sized_graphs import SizedGraphs
 
 WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in the first
 
@@ -29,78 +23,43 @@ def graph_sizes(most: int) -> tuple[int, ...]:
 
 
 class DecodeGraphs:
-    """`budget`: bytes that all graphs together may take on the device; with 0 of them none is captured."""
+    """One thread calls it, on the pool's stream."""
 
-    def __init__(self, step: DecodeStep, stream: torch.cuda.Stream, budget: int) -> None:
-        self.sizes = graph_sizes(step.most)
+    def __init__(self, step: DecodeStep, pool: GraphPool) -> None:
         self._step = step
-        self._pool = GraphPool(stream)
-        self._captured: dict[int, Captured] = {}
-        self._budget = budget
-        self._closed = None if budget else "there is no room for any"  # why no more are captured
+        self._stream = pool.stream
+        self._graphs = SizedGraphs("decode steps", pool, graph_sizes(step.most), self._prepare)
 
-    @property
-    def bytes(self) -> int:
-        """Taken so far."""
-        return self._pool.bytes
-
-    def graph_for(self, rows: int) -> tuple[int, Captured] | None:
-        """A graph for a step of `rows` rows, and its size; None when there is no room for one.
+    def size_for(self, rows: int) -> int | None:
+        """Rows of a graph for a step of `rows`; None when there is no room for one.
 
         One of up to twice the size serves where it is there: a capture takes as long as dozens of steps, and is better
         made in an idle moment. Otherwise the fitting one is captured now.
         """
-        fitting = self.size_for(rows)
-        for size in self.sizes[self.sizes.index(fitting) :]:
-            if size in self._captured and (size <= 2 * rows or self._closed is not None):
-                return size, self._captured[size]
-        found = self._capture(fitting) if self._closed is None else None
-        return (fitting, found) if found is not None else None
+        graphs = self._graphs
+        fitting = graphs.size_for(rows)
+        for size in graphs.sizes[graphs.sizes.index(fitting) :]:
+            if size in graphs and (size <= 2 * rows or graphs.closed):
+                return size
+        return fitting if graphs.capture(fitting) else None
 
-    def size_for(self, rows: int) -> int:
-        """The smallest size that holds `rows`."""
-        return next(size for size in self.sizes if size >= rows)
+    def replay(self, size: int) -> Tensor:
+        """Logits [size, vocabulary] of the staged step, to be read before the next replay."""
+        logits = self._graphs.replay(size)
+        assert logits is not None, "only sizes that `size_for` gave"
+        return logits
 
     def capture_next(self) -> bool:
-        """Capture one more size; False when there is nothing left to capture.
-
-        The largest comes first: every other then finds the memory that it needs in the pool. Small ones follow.
-        """
-        if self._closed is not None:
-            return False
-        size = next((size for size in (self.sizes[-1], *self.sizes) if size not in self._captured), None)
-        return size is not None and self._capture(size) is not None
+        """Capture one more size; False when there is nothing left to capture."""
+        return self._graphs.capture_next()
 
     def bytes_of_all(self) -> int:
-        """What graphs of all sizes take of the device, by capturing the two largest."""
+        """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
+        return self._graphs.bytes_of_all()
 
-        def capture(size: int) -> int:
-            before = self.bytes
-            self._capture(size)
-            return self.bytes - before
-
-        return extrapolated(list(self.sizes), capture)
-
-    def _capture(self, size: int) -> Captured | None:
-        try:
-            with torch.cuda.stream(self._pool.stream):
-                self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
-                for _ in range(WARM_UPS):
-                    self._step.run(size)
-                self._pool.stream.synchronize()
-            found = self._captured[size] = self._pool.capture(lambda: self._step.run(size))
-        except torch.OutOfMemoryError as error:
-            self._close(f"no memory is left for more: {error}")
-            torch.cuda.empty_cache()
-            return None
-        if self._closed is None and self.bytes > self._budget:
-            self._close(f"they take {gib(self.bytes)} of the {gib(self._budget)} that they may")
-        return found
-
-    def _close(self, why: str) -> None:
-        self._closed = why
-        if len(self._captured) < len(self.sizes):
-            log.warning(
-                "CUDA graphs for %d of %d batch sizes: %s; the other sizes are launched piece by piece",
-                len(self._captured), len(self.sizes), why,
-            )  # fmt: skip
+    def _prepare(self, size: int) -> Callable[[], Tensor]:
+        self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
+        for _ in range(WARM_UPS):
+            self._step.run(size)
+        self._stream.synchronize()
+        return lambda: self._step.run(size)

@@ -14,7 +14,7 @@ from torch import Tensor
 from upright.engine.decode_graphs import DecodeGraphs
 from upright.engine.decode_step import DecodeStep
 from upright.engine.device_slots import DeviceSlots
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.prompt_graphs import PromptGraphs, most_rows
@@ -52,24 +52,26 @@ class DeviceRunner(Runner):
         self._decode = DecodeStep(model, cache, self._slots, slots)
         self._stream: torch.cuda.Stream | None = None
         self._graphs: DecodeGraphs | None = None
+        self._prompts: PromptGraphs | None = None
         if device.type == "cuda":
             self._stream = torch.cuda.Stream(device, priority=STEP_PRIORITY)  # type: ignore[no-untyped-call]
-            if most_graph_bytes is not None and model.decode_attention.candidate.capturable:
-                self._graphs = DecodeGraphs(self._decode, self._stream, most_graph_bytes)
-            if most_graph_bytes is not None:
-                self.images.use_graphs()
-        self._prompts: PromptGraphs | None = None
-        ours = model.prefill_attention.candidate is TRITON and model.decode_attention.candidate is TRITON
-        if most_graph_bytes is not None and ours:
-            self._prompts = PromptGraphs(
-                model, cache, self._slots, self.prompts, slots, most_rows(model),
-                GraphPool(self._stream) if self._stream is not None else None,
-            )  # fmt: skip
+        if most_graph_bytes is not None:
+            self._use_graphs(GraphRoom(most_graph_bytes), slots)
         # NOTE: a candidate that reads lengths on the host cannot serve steps that only the device knows
         self._device_lengths = device.type == "cpu" or model.decode_attention.candidate.capturable
         self._host_tokens = HostBuffers(slots, torch.int64, device)
         if self._stream is not None:  # all that was allocated above is filled by the other stream
             self._stream.wait_stream(torch.cuda.current_stream(device))
+
+    def _use_graphs(self, room: GraphRoom, slots: int) -> None:
+        model = self.model
+        pool = GraphPool(self._stream, room) if self._stream is not None else None
+        if pool is not None and model.decode_attention.candidate.capturable:
+            self._graphs = DecodeGraphs(self._decode, pool)
+        if model.prefill_attention.candidate is TRITON and model.decode_attention.candidate is TRITON:
+            most = most_rows(model)
+            self._prompts = PromptGraphs(model, self.cache, self._slots, self.prompts, slots, most, pool)
+        self.images.use_graphs(room)
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
@@ -124,16 +126,13 @@ class DeviceRunner(Runner):
     def _launch_decode(self, step: Step) -> Launched:
         chunks = step.chunks
         count = len(chunks)
-        found = self._graphs.graph_for(count) if self._graphs is not None else None
-        rows, graph = found if found is not None else (count, None)
+        size = self._graphs.size_for(count) if self._graphs is not None else None
+        rows = size or count
         slots = [sequence.slot for sequence in step.drawing]
         updates = self._slots.new_blocks(step.grown, rows)
         self._decode.stage(rows, slots, [chunk.start for chunk in chunks], updates)
-        if graph is None:
-            logits = self._decode.run(rows)
-        else:
-            graph.graph.replay()
-            logits = graph.result
+        graphs = self._graphs if size is not None else None
+        logits = graphs.replay(rows) if graphs is not None else self._decode.run(rows)
         return self._finish(chunks, slots, logits, self._decode.tokens[:count])
 
     def _finish(self, chunks: Rows[Chunk], slots: list[int], logits: Tensor, tokens: Tensor) -> Launched:

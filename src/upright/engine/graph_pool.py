@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gc
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,12 +22,24 @@ class Captured:
     result: Tensor
 
 
+class GraphRoom:
+    """Device memory for all graphs of an engine, whatever their stream. `most`: bytes; 0: none may be captured yet."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0  # bytes so far
+
+    @property
+    def spent(self) -> bool:
+        return self.taken >= self.most
+
+
 class GraphPool:
     """Makes the graphs of one stream."""
 
-    def __init__(self, stream: torch.cuda.Stream) -> None:
+    def __init__(self, stream: torch.cuda.Stream, room: GraphRoom) -> None:
         self.stream = stream
-        self.bytes = 0  # that captures have taken of the device so far
+        self.room = room
         self._pool: Any = None  # torch's handle
 
     def capture(self, run: Callable[[], Tensor]) -> Captured:
@@ -58,51 +67,8 @@ class GraphPool:
             if collecting:
                 gc.enable()
         self._pool = self._pool or graph.pool()
-        self.bytes += max(0, free - torch.cuda.mem_get_info(self.stream.device)[0])
+        self.room.taken += max(0, free - torch.cuda.mem_get_info(self.stream.device)[0])
         return Captured(graph, result)
-
-
-class SizedGraphs:
-    """Graphs of work that comes in sizes. Without a pool, as on a CPU, nothing is ever captured.
-
-    `what`: the work, for the log.
-    """
-
-    def __init__(self, what: str, pool: GraphPool | None) -> None:
-        self._what = what
-        self._pool = pool
-        self._captured: dict[int, Captured] = {}
-        self._closed = pool is None  # no more are captured
-
-    @property
-    def bytes(self) -> int:
-        """That captures have taken of the device so far."""
-        return self._pool.bytes if self._pool is not None else 0
-
-    def replay(self, size: int) -> Tensor | None:
-        """What the graph of that size computes, to be read before the next replay; None where there is none."""
-        known = self._captured.get(size)
-        if known is None:
-            return None
-        known.graph.replay()
-        return known.result
-
-    def capture(self, size: int, run: Callable[[], Tensor]) -> bool:
-        """Capture what `run` launches, as `GraphPool.capture` does; False where there is no memory for it."""
-        if self._closed or self._pool is None:
-            return False
-        try:
-            self._captured[size] = self._pool.capture(run)
-        except torch.OutOfMemoryError as error:
-            self._closed = True
-            log.warning("no more CUDA graphs of %s: no memory is left for them: %s", self._what, error)
-            torch.cuda.empty_cache()
-            return False
-        return True
-
-    def first_missing(self, sizes: Iterable[int]) -> int | None:
-        """The first of `sizes` that may still be captured."""
-        return None if self._closed else next((size for size in sizes if size not in self._captured), None)
 
 
 class _Borrowed:

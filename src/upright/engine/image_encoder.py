@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upright.engine.graph_pool import GraphPool
+from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
 from upright.engine.sequence import Sequence, image_end
@@ -65,12 +65,12 @@ class ImageEncoder:
         self._shares: deque[torch.cuda.Event] = deque()  # recorded behind each share that the device was given
         self._running: deque[_Pass] = deque()  # the device has all of them, in order
 
-    def use_graphs(self) -> None:
+    def use_graphs(self, room: GraphRoom) -> None:
         """From now on passes are captured, where there is a stream for them and Triton's attention serves."""
         attention = self._model.vision_attention
         captured = attention is not None and attention.candidate is TRITON
         if captured and self._stream is not None and self._model.vision is not None:
-            self._graphs = TowerGraphs(self._model.vision, GraphPool(self._stream), PASS_PATCHES)
+            self._graphs = TowerGraphs(self._model.vision, GraphPool(self._stream, room), PASS_PATCHES)
 
     @torch.inference_mode()
     def idle(self) -> bool:
@@ -82,7 +82,7 @@ class ImageEncoder:
 
     @torch.inference_mode()
     def graph_bytes(self) -> int:
-        """What their graphs take of the device, by capturing the largest; for an encoder that serves nobody."""
+        """What their graphs take of the device, by capturing some; for an encoder that serves nobody."""
         if self._graphs is None:
             return 0
         with self._on_stream():

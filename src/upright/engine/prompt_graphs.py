@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from upright.engine.device_slots import DeviceSlots
-from upright.engine.graph_pool import GraphPool, SizedGraphs
+from upright.engine.graph_pool import GraphPool
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.prompts import Integers, Prompts
+from upright.engine.sized_graphs import SizedGraphs
 from upright.engine.step import Chunk
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.tiles import prompt_batch
@@ -64,7 +65,7 @@ class PromptGraphs:
         self._prompts = prompts
         self._sequences = sequences
         self._most = most
-        self._graphs = SizedGraphs("steps with prompts", pool)
+        self._graphs = SizedGraphs("steps with prompts", pool, range(STEP, most + 1, STEP), self._prepare)
         self._places: dict[int, _Place] = {}
         longest = self._length(most)
         self._inputs = torch.zeros(longest, dtype=torch.int32, device=model.device)
@@ -85,29 +86,24 @@ class PromptGraphs:
         hidden = self._graphs.replay(size)
         if hidden is None:
             hidden = self._launch(place)
-            self._capture(size)
+            self._graphs.capture(size, lambda: self._launch(place))
         return hidden
 
     def capture_next(self) -> bool:
-        """Capture one more size, from the smallest on; False when there is nothing left to capture."""
-        size = self._graphs.first_missing(range(STEP, self._most + 1, STEP))
-        if size is None:
-            return False
-        self._launch(self._fill(size, (), lambda hidden: None))
-        return self._capture(size)
+        """Capture one more size; False when there is nothing left to capture."""
+        return self._graphs.capture_next()
 
     def bytes_of_all(self) -> int:
-        """What graphs take of the device, by capturing the largest; for an engine that serves nobody."""
-        self._launch(self._fill(self._most, (), lambda hidden: None))
-        self._capture(self._most)
-        return self._graphs.bytes
+        """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
+        return self._graphs.bytes_of_all()
+
+    def _prepare(self, size: int) -> Callable[[], Tensor]:
+        place = self._fill(size, (), lambda hidden: None)
+        self._launch(place)
+        return lambda: self._launch(place)
 
     def _launch(self, place: _Place) -> Tensor:
         return self._model.decoder.forward(place.hidden, place.positions, self._cache, place.batch)
-
-    def _capture(self, size: int) -> bool:
-        place = self._places[size]
-        return self._graphs.capture(size, lambda: self._launch(place))
 
     def _length(self, size: int) -> int:
         """Numbers that tell a step: ids, three positions, a slot a row; tiles; decodes; contexts."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from upright.engine.graph_pool import GraphPool, SizedGraphs
+from upright.engine.graph_pool import GraphPool
+from upright.engine.sized_graphs import SizedGraphs
 from upright.kernels.attention.runs import Runs
 from upright.models.vision import TowerLayout, TowerPass, VisionTower
 from upright.models.vision_layout import Grid, Layout, layout_of
@@ -64,7 +65,7 @@ class TowerGraphs:
     def __init__(self, tower: VisionTower, pool: GraphPool | None, most: int) -> None:
         self._tower = tower
         self._most = size_for(most)
-        self._graphs = SizedGraphs("the vision tower", pool)
+        self._graphs = SizedGraphs("the vision tower", pool, tuple(_sizes(self._most)), self._prepare)
         self._places: dict[int, _Place] = {}
         self._whole: _Place | None = None  # the place of the largest: all others are its beginnings
 
@@ -90,22 +91,21 @@ class TowerGraphs:
         if features is not None:
             return features[:tokens].clone()
         features = self._launch(place)[:tokens].clone()
-        self._capture(size)
+        self._graphs.capture(size, lambda: self._launch(place))
         return features
 
     def capture_next(self) -> bool:
-        """Capture one more size, from the smallest on; False when there is nothing left to capture."""
-        size = self._graphs.first_missing(_sizes(self._most))
-        return size is not None and self._capture_for_nobody(size)
+        """Capture one more size; False when there is nothing left to capture."""
+        return self._graphs.capture_next()
 
     def bytes_of_all(self) -> int:
-        """What graphs take of the device, by capturing the largest; for an engine that serves nobody."""
-        self._capture_for_nobody(self._most)
-        return self._graphs.bytes
+        """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
+        return self._graphs.bytes_of_all()
 
-    def _capture_for_nobody(self, size: int) -> bool:
-        self._launch(self._fill(size, self._place(size).patches[:0], self._tell(_NOBODY)))
-        return self._capture(size)
+    def _prepare(self, size: int) -> Callable[[], Tensor]:
+        place = self._fill(size, self._place(size).patches[:0], self._tell(_NOBODY))
+        self._launch(place)
+        return lambda: self._launch(place)
 
     def _tell(self, layout: Layout) -> _Told:
         from upright.kernels.triton.packed_attention import tiles_of
@@ -132,10 +132,6 @@ class TowerGraphs:
         made = TowerPass(self._tower, place.patches, place.layout)
         made.advance(self._tower.config.depth)
         return made.features
-
-    def _capture(self, size: int) -> bool:
-        place = self._places[size]
-        return self._graphs.capture(size, lambda: self._launch(place))
 
     def _place(self, size: int) -> _Place:
         if self._whole is None:
