@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+import shutil
+import subprocess
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from upright.cli.bench.http_client import Answer, Target, ask_all
 from upright.cli.bench.http_loads import LOADS, Load, Outcome, Share, bodies, shares
+from upright.cli.bench.last_words import LastWords
 from upright.cli.bench.tables import engine_row, load_row, percentile
 from upright.cli.main import app
 from upright.engine.bench_cases import Peaks, Row
@@ -183,3 +186,25 @@ def test_what_cannot_be_measured_is_told(
     result = CliRunner().invoke(app, ["bench", *given])
     assert result.exit_code == code
     assert words in capfd.readouterr().err + result.output
+
+
+def test_weights_that_do_not_fit_are_told_and_no_traceback(
+    tiny_checkpoint: Callable[[str], Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copytree(tiny_checkpoint("qwen2"), tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"intermediate_size": config["intermediate_size"] * 2}))
+    result = CliRunner().invoke(app, ["bench", str(model), "--only", "decode 1"])
+    told = capfd.readouterr().err + result.output
+    assert result.exit_code == 1
+    assert "has shape" in told and "Traceback" not in told
+
+
+def test_the_last_words_of_a_child_are_passed_on_and_kept(capfd: pytest.CaptureFixture[str]) -> None:
+    def words(said: str) -> str:
+        with subprocess.Popen(["sh", "-c", f"printf '{said}' >&2"], stderr=subprocess.PIPE) as child:
+            return LastWords(child).read()
+
+    assert words(r"a\nmemory is full\n\n") == "memory is full"
+    assert capfd.readouterr().err == "a\nmemory is full\n\n"
+    assert words("") == "it said nothing"

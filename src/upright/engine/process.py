@@ -191,9 +191,6 @@ def _wait_for_options(link: Link) -> EngineOptions | None:
 def _load(options: EngineOptions, link: Link, recorder: Recorder) -> tuple[EngineCore, Ready] | None:
     from upright.engine.start_error import StartError
     from upright.engine.startup import start_engine
-    from upright.kernels.attention.dispatch import NoAttention
-    from upright.models.model_config import UnsupportedModel
-    from upright.models.weight_files import WeightsError
 
     recorder.rest("loading")
 
@@ -206,8 +203,6 @@ def _load(options: EngineOptions, link: Link, recorder: Recorder) -> tuple[Engin
         return start_engine(options, tell, recorder, faults)
     except StartError as error:
         link.send(StartFailed(str(error), error.advice, error.memory))
-    except (WeightsError, NoAttention, UnsupportedModel) as error:
-        link.send(StartFailed(str(error)))
     return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,13 @@ from upright.engine.scheduler import SchedulerLimits
 from upright.engine.start_error import StartError, memory_for
 from upright.engine.warm_up import run_largest_steps, trial_cache, warm_up
 from upright.kernels.attention.batch import KVCache, block_bytes
+from upright.kernels.attention.dispatch import NoAttention
 from upright.kernels.native.decoder import MAX_ROWS
 from upright.messages import AttentionChoice, EngineOptions, Loading, MemoryPart, Ready
 from upright.models.loading import load_model
 from upright.models.model import Model
-from upright.models.model_config import ModelConfig, read_model_config
+from upright.models.model_config import ModelConfig, UnsupportedModel, read_model_config
+from upright.models.weight_files import WeightsError
 from upright.plan.hardware import cpu_name
 from upright.plan.memory import encoder_cache_tokens, gib
 
@@ -44,7 +47,7 @@ def start_engine(
 ) -> tuple[EngineCore, Ready]:
     """Load the model and make the engine, which writes its steps to `recorder` from then on.
 
-    Raises: StartError, and what loading raises (WeightsError, NoAttention).
+    Raises: StartError.
     """
     began = time.monotonic()
     with memory_for(f"{options.device} itself", "free memory on it"):
@@ -53,10 +56,11 @@ def start_engine(
         memory = CudaMemory(device, dtype) if device.type == "cuda" else None
     if options.threads:
         torch.set_num_threads(options.threads)
-    config = read_model_config(Path(options.model_path))
+    with _refusals():
+        config = read_model_config(Path(options.model_path))
     kept = _kept(config, options, memory)
     free = _free_before(memory, kept) if memory is not None else 0
-    with memory_for("the weights", "free memory for them, or use a smaller model"):
+    with _refusals(), memory_for("the weights", "free memory for them, or use a smaller model"):
         model = load_model(
             Path(options.model_path),
             config,
@@ -135,6 +139,15 @@ def _open_device(options: EngineOptions) -> torch.device:
     if device.type == "cuda" and options.dtype == "bfloat16" and torch.cuda.get_device_capability(device) < (8, 0):
         raise StartError(f"{torch.cuda.get_device_name(device)} has no bfloat16", "use --dtype float16")
     return device
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What loading refuses becomes a StartError."""
+    try:
+        yield
+    except (WeightsError, NoAttention, UnsupportedModel) as error:
+        raise StartError(str(error)) from error
 
 
 def _kept(config: ModelConfig, options: EngineOptions, memory: CudaMemory | None) -> KeptMeasurements:

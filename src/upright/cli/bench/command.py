@@ -90,6 +90,7 @@ def _measure_engine(
     """In a process of its own, as for serving: this one imports no torch. Raises: ConfigError, CannotMeasure."""
     import msgspec
 
+    from upright.cli.bench.last_words import LastWords
     from upright.cli.bench.tables import engine_row, engine_table
     from upright.cli.serve import CannotServe, prepare
     from upright.engine.bench_cases import CASES, Failed, Job, Peaks, Report, Row, Skipped, Stage, chosen
@@ -103,7 +104,8 @@ def _measure_engine(
     if not cases:
         raise ConfigError(f"--only names none of the cases: {'; '.join(case.name for case in CASES)}")
     command = [sys.executable, "-m", "upright.engine.benchmark"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    last_words = LastWords(child)
     peaks: Peaks | None = None
     rows, skipped = [], {}
     try:
@@ -137,7 +139,7 @@ def _measure_engine(
         what = "quick run" if quick else "CPU"
         console.print(f"left out of a {what}: {'; '.join(left_out)}. Name with --only what is wanted all the same.")
     if code != 0:
-        raise CannotMeasure(f"the engine ended with code {code}; what it said is above")
+        raise CannotMeasure(f"the engine ended with code {code}: {last_words.read()}")
     return {
         "options": msgspec.to_builtins(options), "peaks": msgspec.to_builtins(peaks), "rows": rows, "skipped": skipped,
     }  # fmt: skip

@@ -19,12 +19,12 @@ from collections.abc import Iterator
 import msgspec
 
 from upright.cli.bench.http_client import Answer, Connection, Target, ask_all
+from upright.cli.bench.last_words import LastWords
 from upright.engine.bench_cases import CROP, PAGE, Size, picture
 from upright.engine.lifeline import die_with_parent
 
 PICTURES = 64  # different ones in a load; those after repeat them
 CONNECTIONS_A_PROCESS = 64
-ENDED = "a process that sends requests has ended; its message is above"
 SIZES: dict[str, Size] = {"page": PAGE, "crop": CROP}
 WORDS = ("river", "stone", "mill", "barrel", "winter", "mountain", "teacher", "light", "water", "glass", "student")
 
@@ -101,31 +101,32 @@ def run_load(url: str, key: str, model: str, load: Load, seed: int) -> Outcome:
     """Send the load from as many processes as it needs, all beginning together. Raises: ChildProcessError."""
     command = [sys.executable, "-m", "upright.cli.bench.http_loads"]
     pipe = subprocess.PIPE
-    children = []
+    children: list[tuple[subprocess.Popen[bytes], LastWords]] = []
     try:
         for number, part in enumerate(shares(load, os.cpu_count() or 1)):
-            child = subprocess.Popen(command, stdin=pipe, stdout=pipe)
-            children.append(child)
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+            children.append((child, LastWords(child)))
             assert child.stdin is not None
             child.stdin.write(msgspec.json.encode(Share(url, key, model, part, seed * 1000 + number)) + b"\n")
             child.stdin.flush()
-        for child in children:
+        for child, last_words in children:
             assert child.stdout is not None
             if child.stdout.readline() != b"ready\n":
-                raise ChildProcessError(ENDED)
-        for child in children:
+                child.kill()
+                raise ChildProcessError(f"a process that sends requests has ended: {last_words.read()}")
+        for child, _ in children:
             assert child.stdin is not None
             child.stdin.close()
         total = Outcome()
-        for child in children:
+        for child, last_words in children:
             assert child.stdout is not None
             told = child.stdout.read()
             if child.wait() != 0 or not told:
-                raise ChildProcessError(ENDED)
+                raise ChildProcessError(f"a process that sends requests has ended: {last_words.read()}")
             total.add(msgspec.json.decode(told, type=Outcome))
         return total
     finally:
-        for child in children:
+        for child, _ in children:
             child.kill()
             child.wait()
 
