@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""A fault that a sanitizer must find, so that a clean run means something. Usage: planted_faults.py astray|past|race
+"""A fault that a sanitizer must find, so that a clean run means something, or the contrary.
+
+Usage: planted_faults.py astray|past|race|handed
 
 astray: a write to an address that nobody owns. past: a write to the byte after an allocation, which no GPU notices by
-itself. race: two warps that exchange values through shared memory without a barrier.
+itself. race: two warps that exchange values through shared memory without a barrier. handed: no fault at all; warps
+with work of their own, and no shared memory but Triton's, through which they are given that work.
 """
 
 from __future__ import annotations
@@ -39,6 +42,12 @@ def astray() -> None:
     write_astray()
 
 
+def handed() -> None:
+    from handed_over import hand_over
+
+    hand_over()
+
+
 if __name__ == "__main__":
-    {"astray": astray, "past": past, "race": race}[sys.argv[1]]()
+    {"astray": astray, "past": past, "race": race, "handed": handed}[sys.argv[1]]()
     torch.cuda.synchronize()

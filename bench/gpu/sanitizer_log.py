@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _MEMCHECK = re.compile(r"^=+ ERROR SUMMARY: (\d+) errors?$", re.MULTILINE)
@@ -11,9 +12,13 @@ _LINE = re.compile(r"^=========(?: ?)(?P<indent> *)(?P<text>.*)$")
 _SITE = re.compile(r"^(at|and \w+ access at) ")  # of the lines under a complaint, those that say where
 # Of one instruction with itself: several threads store what should be copies of one value, as in Triton's reductions
 _COPIES = re.compile(r"^Error: Race reported between (Write access at .+) and \1$")
+_PLACE = re.compile(r" (?:R|W)\w+ access at \S+(?: in (?P<file>[\w.]+):(?P<line>\d+))?")
 _VARIES = re.compile(r" \[\d+ hazards?\]")
 _TOLD = ("COMPUTE-SANITIZER", "ERROR SUMMARY", "RACECHECK SUMMARY")
 _TROUBLE = ("Internal", "Error", "Program hit", "Sanitizer")  # of complaints without a place: the tool's own
+
+
+Spans = Mapping[str, Sequence[tuple[int, int]]]  # by the name of a file: first and last lines
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,14 @@ class Summary:
     warnings: int
     complaints: tuple[str, ...] = ()  # each kind and place once, in order
     copies: int = 0  # of the errors, those of one instruction with itself
+    handed: int = 0  # of the errors, those between accesses in `handovers`
 
 
-def read_log(text: str) -> Summary | None:
-    """None when the tool did not come to its end, so that nothing is known."""
+def read_log(text: str, handovers: Spans | None = None) -> Summary | None:
+    """None when the tool did not come to its end, so that nothing is known.
+
+    `handovers`: where a kernel gives its warps their work.
+    """
     found = _RACECHECK.findall(text)
     counts = [(int(errors), int(warnings)) for errors, warnings in found]
     counts += [(int(errors), 0) for errors in _MEMCHECK.findall(text)]
@@ -37,6 +46,16 @@ def read_log(text: str) -> Summary | None:
         sum(warnings for _, warnings in counts),
         tuple(dict.fromkeys(told)),
         sum(_COPIES.match(complaint) is not None for complaint in told),
+        sum(_lies_in(handovers or {}, complaint) for complaint in told),
+    )
+
+
+def _lies_in(spans: Spans, complaint: str) -> bool:
+    """Whether every access of a race is in one of `spans`."""
+    places = list(_PLACE.finditer(complaint)) if complaint.startswith("Error: Race") else []
+    return bool(places) and all(
+        any(first <= int(place["line"] or 0) <= last for first, last in spans.get(place["file"] or "", ()))
+        for place in places
     )
 
 

@@ -80,6 +80,27 @@ def test_an_instruction_that_races_with_itself_is_told_apart() -> None:
     assert (found.errors, found.copies, len(found.complaints)) == (2, 2, 1)
 
 
+HANDED = """========= Error: Race reported between Read access at _attend+0x140 in prefill.py:76
+=========     and Write access at _attend+0xb280 in prefill.py:76 [31 hazards]
+=========     and Write access at _attend+0x148f0 in prefill.py:84 [50 hazards]
+=========
+========= Error: Race reported between Read access at _attend+0x140 in prefill.py:76
+=========     and Write access at _attend+0xb290 in prefill.py:99 [31 hazards]
+=========
+========= Error: Race reported between Read access at _attend+0x140
+=========     and Write access at _attend+0xb290 in prefill.py:76 [31 hazards]
+=========
+========= RACECHECK SUMMARY: 3 hazards displayed (3 errors, 0 warnings)
+"""
+
+
+def test_what_is_handed_to_warps_is_told_apart() -> None:
+    found = read_log(HANDED, {"prefill.py": [(10, 12), (76, 85)]})
+    assert found is not None
+    assert (found.errors, found.handed, found.copies) == (3, 1, 0), "every access must lie there"
+    assert read_log(HANDED) == Summary(3, 0, found.complaints, 0, 0)
+
+
 def test_trouble_of_the_tool_itself_is_told() -> None:
     found = read_log("========= Internal Sanitizer Error: device not supported\n" + CLEAN)
     assert found == Summary(0, 0, ("Internal Sanitizer Error: device not supported",))

@@ -77,14 +77,14 @@ def _overlapped(
     query, cache_box, block_tables, tile_map, output, scale, query_stride, table_stride, items,
     HEADS: gl.constexpr, KV_HEADS: gl.constexpr, SIZE: gl.constexpr, BLOCK_SIZE: gl.constexpr,
 ):  # fmt: skip
-    buffers, barriers = _prepare(cache_box.dtype, SIZE)
+    buffers, barriers, cleared = _prepare(cache_box.dtype, SIZE)
     tensors = (query, tile_map, output)
     numbers = (scale, query_stride, items)
     tables = (block_tables, table_stride)
     gl.warp_specialize(
         [
-            (_group, (tensors, numbers, buffers, barriers, 0, HEADS, SIZE)),
-            (_group, (tensors, numbers, buffers, barriers, 1, HEADS, SIZE)),
+            (_group, (tensors, numbers, buffers, barriers, cleared, 0, HEADS, SIZE)),
+            (_group, (tensors, numbers, buffers, barriers, cleared, 1, HEADS, SIZE)),
             (_fetch, (cache_box, tables, tile_map, items, buffers, barriers, HEADS, KV_HEADS, SIZE, BLOCK_SIZE)),
         ],
         [4, 1],
@@ -113,8 +113,10 @@ def _prepare(dtype: gl.constexpr, SIZE: gl.constexpr):
         mbarrier.init(values_there.index(stage), count=1)
         mbarrier.init(keys_used.index(stage), count=2)
         mbarrier.init(values_used.index(stage), count=2)
+    cleared = gl.allocate_shared_memory(gl.int64, [1], mbarrier.MBarrierLayout())
+    mbarrier.init(cleared, count=1)
     fence_async_shared()
-    return (queries, keys, values), (keys_there, keys_used, values_there, values_used)
+    return (queries, keys, values), (keys_there, keys_used, values_there, values_used), cleared
 
 
 @gluon.jit
@@ -187,7 +189,7 @@ def _fetch_blocks(cache_box, rows, column, there, buffer, SIZE: gl.constexpr):
 
 @gluon.jit
 def _group(
-    tensors, numbers, buffers, barriers, WHICH: gl.constexpr,
+    tensors, numbers, buffers, barriers, cleared, WHICH: gl.constexpr,
     HEADS: gl.constexpr, SIZE: gl.constexpr,
 ):  # fmt: skip
     """Four warps with 64 queries."""
@@ -204,6 +206,7 @@ def _group(
     own = queries.index(WHICH)
 
     done = 0  # blocks, of all items
+    clears = 0  # last blocks that the context does not fill
     place, present = _rows(query, query_stride, 0, items, tile_map, WHICH, HEADS, SIZE, rows_layout)
     q = gl.load(place, mask=present, other=0.0)
     for turn in range(gl.cdiv(items, gl.num_programs(0))):
@@ -246,7 +249,14 @@ def _group(
             place, present = _rows(query, query_stride, turn + 1, items, tile_map, WHICH, HEADS, SIZE, rows_layout)
             q = gl.load(place, mask=present, other=0.0)
             mbarrier.wait(values_there.index(last % _STAGES), last // _STAGES & 1)
-            _clear(values.index(last % _STAGES), context - (blocks - 1) * _KEYS, rows_layout)
+            filled = context - (blocks - 1) * _KEYS
+            if filled < _KEYS:
+                if WHICH == 0:
+                    _clear(values.index(last % _STAGES), filled, rows_layout)
+                    mbarrier.arrive(cleared)
+                else:
+                    mbarrier.wait(cleared, clears & 1)
+                clears += 1
             weights = gl.convert_layout(weights.to(dtype), weights_layout)
             sums = sums * gl.convert_layout(fade, gl.SliceLayout(1, sums_layout))[:, None]
             sums = warpgroup_mma(weights, values.index(last % _STAGES), sums)
@@ -277,12 +287,12 @@ def _rows(
 @gluon.jit
 def _clear(values, there, layout: gl.constexpr):
     """Zeros for the rows from `there` on, past the context, where the cache holds whatever lies there: a weight of zero
-    times a NaN is NaN. The other group may do it meanwhile.
+    times a NaN is NaN.
     """
-    if there < values.shape[0]:
-        row = gl.arange(0, values.shape[0], gl.SliceLayout(1, layout))
-        values.store(gl.where((row < there)[:, None], values.load(layout), 0.0).to(values.dtype))
-        fence_async_shared()
+    row = gl.arange(0, values.shape[0], gl.SliceLayout(1, layout))
+    values.store(gl.where((row < there)[:, None], values.load(layout), 0.0).to(values.dtype))
+    fence_async_shared()
+    gl.thread_barrier()  # all of the group have written before anybody is told
 
 
 @gluon.jit
