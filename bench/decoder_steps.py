@@ -52,7 +52,10 @@ def main() -> int:
     for name in arguments.models.split(","):
         decoder = make_decoder(name, device)
         if arguments.measure:
-            decoder.linear = measure_linear(decoder.matrices())
+            decoder.linear = measured = measure_linear(decoder.matrices(), decoder.gates())
+            for product in measured.times:
+                print(f"{name} {product.product}: {product.best or 'cuBLAS'} of cuBLAS {product.cublas:.1f} µs, "
+                      f"{', '.join(f'{way} {time:.1f}' for way, time in product.ours.items())}")  # fmt: skip
         for rows in map(int, arguments.rows.split(",")):
             results += measure(name, decoder, rows, arguments.context)
         del decoder

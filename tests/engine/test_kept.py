@@ -18,7 +18,7 @@ from upright.models.model import Measured
 GIB = 2**30
 FOUND = Footprint(free=70 * GIB, consumed=2 * GIB, transient=GIB, graphs=5)
 MEASURED = Measured(
-    Race({"triton": 1 / 3, "flash": 0.1}, {"portable": "no"}), [ProductTimes(3, 4, 8, 2.5, {1: 0.7, 2: 3.0})]
+    Race({"triton": 1 / 3, "flash": 0.1}, {"portable": "no"}), [ProductTimes(3, 4, 8, 2.5, {"a": 0.7, "b": 3.0})]
 )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from tests.kernels.paged import filled_cache
 from tests.triton_device import DEVICE, HALF, INTERPRETED, triton_only
+from upright.kernels.activation import silu_gate_reference
 from upright.kernels.attention.batch import PagedBatch, decode_batch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.flash import FLASH
@@ -19,6 +20,9 @@ from upright.kernels.attention.reference import REFERENCE
 from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.sdpa import SDPA
 from upright.kernels.attention.tiles import TRITON, prompt_batch
+from upright.kernels.hopper import hopper_kernels
+from upright.kernels.kv_store import rotate_and_store_reference
+from upright.kernels.rotary import rotation_of_angles
 
 pytestmark = triton_only
 
@@ -60,6 +64,44 @@ def paged_case(
     rows = sum(new for new, _ in batch_of)
     query = torch.randn(rows, count + 2 * kv_heads, size).to(DEVICE, dtype)[:, :count]
     return query, layer, batch, REFERENCE.paged(query.float(), layer.float(), batch, size**-0.5)
+
+
+@pytest.mark.parametrize("heads", HEADS, ids=str)
+@pytest.mark.parametrize(("candidate", "dtype"), [(TRITON, HALF), (PORTABLE, HALF), (PORTABLE, torch.float32)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_decode_that_turns_and_stores_first(candidate, dtype, heads, biased):
+    """As in three launches, where the cache holds nothing yet of the new tokens, and one row is nobody's."""
+    count, kv_heads, size = heads
+    contexts = [1, 17, 64, 65, 300, 129, 40] if not INTERPRETED else [1, 65, 140, 40]
+    _, layer, batch, _ = paged_case([(1, context) for context in contexts], heads, 16, dtype)
+    qkv = torch.randn(len(contexts), count + 2 * kv_heads, size).to(DEVICE, dtype)
+    bias = torch.randn((count + 2 * kv_heads) * size).to(DEVICE, dtype) if biased else None
+    angles = torch.randn(len(contexts), size // 2, device=DEVICE) * 10
+    slots = batch.slot_mapping.clone()
+    for slot in slots.tolist():
+        layer[slot // 16, slot % 16] = float("nan")
+    blank = layer.isnan().sum()
+    slots[-1] = -1
+    batch.contexts[-1] = 0
+    expected_layer = layer.float()
+    wanted = slice(0, -1)
+    query = rotate_and_store_reference(qkv[wanted], bias, angles[wanted], expected_layer, slots[wanted], count)
+    expected = torch.zeros(qkv[:, :count].shape, device=DEVICE)
+    known = replace(batch, context_lengths=(*contexts[:-1], 1))
+    expected[wanted] = REFERENCE.paged(
+        torch.cat((query, query[:1])).float(), expected_layer.nan_to_num(), known, size**-0.5
+    )[wanted]
+    rotation = rotation_of_angles(angles, torch.float32)
+    for _ in range(2):
+        answer = candidate.turned(
+            qkv, bias, rotation, layer, decode_batch(slots, batch.block_tables, batch.contexts), size**-0.5
+        )
+        close(answer, expected, dtype)
+    written = slots[wanted]
+    torch.testing.assert_close(
+        layer[written // 16, written % 16].float(), expected_layer[written // 16, written % 16], atol=2e-2, rtol=2e-2
+    )
+    assert layer.isnan().sum() == blank - len(written) * 2 * kv_heads * size, "nothing else was written"
 
 
 @pytest.mark.parametrize("heads", HEADS, ids=str)
@@ -139,11 +181,10 @@ PREFILLS = [
 @pytest.mark.parametrize("kernel", ["paged_prefill", "overlapped_prefill"])
 def test_each_kernel_of_prefill(kernel, heads, block_size, step):
     """By a map that is padded; rows of others stay as they were."""
-    from upright.kernels.attention.tiles import overlapped_prefill
     from upright.kernels.triton import paged_prefill
 
     query, layer, batch, expected = paged_case(step, heads, block_size, HALF)
-    module = paged_prefill if kernel == "paged_prefill" else overlapped_prefill(query.device)
+    module = paged_prefill if kernel == "paged_prefill" else hopper_kernels("overlapped_prefill", query.device)
     if module is None:
         pytest.skip("needs compute capability 9.x, and a Triton that has Gluon")
     assert module is paged_prefill or module.serves(layer)
@@ -165,19 +206,17 @@ def test_which_kernel_serves_prefill(monkeypatch):
 
     import triton
 
-    from upright.kernels.attention.tiles import overlapped_prefill
-
     def found(capability: tuple[int, int], version: str) -> bool:
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(triton, "__version__", version)
-        return overlapped_prefill.__wrapped__(torch.device("cuda")) is not None
+        return hopper_kernels.__wrapped__("overlapped_prefill", torch.device("cuda")) is not None
 
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     assert found((9, 0), "3.6.0")
     assert not found((9, 0), "3.5.1")
     assert not found((8, 0), "3.6.0")
     assert not found((10, 0), "3.6.0")
-    assert overlapped_prefill(torch.device("cpu")) is None
+    assert hopper_kernels("overlapped_prefill", torch.device("cpu")) is None
     import upright.kernels.triton
 
     monkeypatch.delattr(upright.kernels.triton, "overlapped_prefill")
@@ -332,6 +371,21 @@ def test_products_of_a_few_rows(rows, outputs, inputs, splits):
         expected = torch.nn.functional.linear(x.float(), weight.float(), None if added is None else added.float())
         for dtype in (None, torch.float32):
             close(matmul(x, weight, added, splits, work, dtype), expected, dtype or HALF)
+
+
+@pytest.mark.parametrize(("rows", "outputs", "inputs"), [(1, 64, 256), (7, 100, 304), (33, 132, 384), (64, 2, 128)])
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("factor", [1.0, 2.0**-8])
+def test_gated_products_of_a_few_rows(rows, outputs, inputs, splits, factor):
+    from upright.kernels.triton.skinny_matmul import Workspace, gated
+
+    x = torch.randn(rows, inputs + 16).to(DEVICE, HALF)[:, :inputs]
+    weight, bias = torch.randn(outputs, inputs).to(DEVICE, HALF) / 16, torch.randn(outputs).to(DEVICE, HALF)
+    work = Workspace.allocate([(outputs, splits)], torch.device(DEVICE))
+    for added in (None, bias):
+        whole = torch.nn.functional.linear(x.float(), weight.float(), None if added is None else added.float())
+        close(gated(x, weight, added, factor, splits, work), silu_gate_reference(whole, factor), HALF)
+        assert not work.arrived.any()
 
 
 @pytest.mark.skipif(INTERPRETED, reason="needs a GPU")

@@ -18,7 +18,7 @@ from upright.engine.device_slots import DeviceSlots
 from upright.engine.graph_pool import GraphPool
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.prompts import Integers, Prompts
-from upright.engine.sized_graphs import SizedGraphs
+from upright.engine.sized_graphs import Pieces, SizedGraphs
 from upright.engine.step import Chunk
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.tiles import prompt_batch
@@ -26,7 +26,7 @@ from upright.kernels.transfer import sent
 from upright.models.model import Model
 
 STEP = 128  # rows between two sizes
-LARGEST = 2048  # rows
+LARGEST = 4096  # rows
 LAUNCHING_FLOP = 4e12  # what a large GPU computes while the host launches a step piece by piece, in about 7 ms
 _ROWS_A_SEQUENCE = 32  # on average, at least: a graph has room for the tiles of as many prompts
 _SPLITS_FOR = 64  # decodes in a step with prompts, as a rule
@@ -45,7 +45,8 @@ class _Place:
 
 def most_rows(model: Model) -> int:
     """Rows up to which a step is worth a graph: until the device is busy while the host launches."""
-    weights = sum(matrix.numel() for matrix in model.decoder.matrices()) - model.decoder.head.numel()
+    decoder = model.decoder
+    weights = sum(matrix.numel() for matrix in (*decoder.matrices(), *decoder.gates())) - decoder.head.numel()
     return max(STEP, min(LARGEST, int(LAUNCHING_FLOP / (2 * weights)) // STEP * STEP))
 
 
@@ -86,7 +87,7 @@ class PromptGraphs:
         hidden = self._graphs.replay(size)
         if hidden is None:
             hidden = self._launch(place)
-            self._graphs.capture(size, lambda: self._launch(place))
+            self._graphs.capture(size, [lambda: self._launch(place)])
         return hidden
 
     def capture_next(self) -> bool:
@@ -97,10 +98,10 @@ class PromptGraphs:
         """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
         return self._graphs.bytes_of_all()
 
-    def _prepare(self, size: int) -> Callable[[], Tensor]:
+    def _prepare(self, size: int) -> Pieces:
         place = self._fill(size, (), lambda hidden: None)
         self._launch(place)
-        return lambda: self._launch(place)
+        return (lambda: self._launch(place),)
 
     def _launch(self, place: _Place) -> Tensor:
         return self._model.decoder.forward(place.hidden, place.positions, self._cache, place.batch)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from upright.kernels.triton.skinny_matmul import Workspace
+from upright.kernels.activation import silu_gate
 
 
 class Linear(Protocol):
@@ -25,45 +24,73 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return functional.linear(x, weight, bias)
 
 
-GAIN = 0.97  # of cuBLAS's time that our own kernel may take to be worth another path
+class Product(NamedTuple):
+    """What a way is chosen for."""
+
+    outputs: int
+    inputs: int
+    rows: int  # the largest of a bucket
+    gated: bool
+
+
+GAIN = 0.97  # of cuBLAS's time that a kernel of ours may take to be worth another path
 
 
 class ProductTimes(msgspec.Struct, frozen=True):
-    """Microseconds of a product of `rows` rows with weights [outputs, inputs], by each way."""
+    """Microseconds of a product of `rows` rows with weights [outputs, inputs], by each way.
+
+    `gated`: with `silu_gate` of it, which is a launch of its own behind cuBLAS.
+    """
 
     outputs: int
     inputs: int
     rows: int
     cublas: float
-    ours: dict[int, float]  # by the number of parts into which the inputs are cut
+    ours: dict[str, float]  # by the name of the way
+    gated: bool = False
 
     @property
-    def splits(self) -> int | None:
-        """Into how many parts our own kernel had best cut the inputs; None where cuBLAS serves."""
-        fastest = min(self.ours, key=lambda splits: self.ours[splits])
-        return fastest if self.ours[fastest] < self.cublas * GAIN else None
+    def product(self) -> Product:
+        return Product(self.outputs, self.inputs, self.rows, self.gated)
+
+    @property
+    def best(self) -> str | None:
+        """The way of ours to take; None where cuBLAS serves."""
+        fastest = min(self.ours, key=lambda way: self.ours[way], default=None)
+        return fastest if fastest is not None and self.ours[fastest] < self.cublas * GAIN else None
 
 
 @dataclass(frozen=True)
 class MeasuredLinear:
-    """`linear`, except where our own kernel was measured to be faster; made by `measure_linear`.
+    """`linear`, except where a kernel of ours was measured to be faster; made by `measure_linear`.
 
-    `splits` has an entry for each such product: (outputs, inputs, rows) → into how many parts to cut the inputs. Its
-    rows are the largest of a bucket. Calls must follow each other on the device, since they share `work`.
+    `ways` has an entry for each such product: what `linear` takes, or `gated_linear` where it is gated. Calls must
+    follow each other on the device, since ways may share memory.
     """
 
-    splits: Mapping[tuple[int, int, int], int]
+    ways: Mapping[Product, Callable[..., Tensor]]
     buckets: tuple[int, ...]  # rows, ascending
-    work: Workspace
-    times: Sequence[ProductTimes]  # that `splits` come from
+    times: Sequence[ProductTimes]  # that `ways` come from
 
     def __call__(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        rows = x.shape[0]
-        if rows <= self.buckets[-1]:
-            bucket = next(most for most in self.buckets if rows <= most)
-            splits = self.splits.get((weight.shape[0], weight.shape[1], bucket))
-            if splits is not None and rows > 0:
-                from upright.kernels.triton.skinny_matmul import matmul
+        way = self._way(x, weight, gated=False)
+        return linear(x, weight, bias) if way is None else way(x, weight, bias)
 
-                return matmul(x, weight, bias, splits, self.work)
-        return linear(x, weight, bias)
+    def gated(self, x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+        """As `gated_linear`."""
+        way = self._way(x, weight, gated=True)
+        return silu_gate(linear(x, weight, bias), factor) if way is None else way(x, weight, bias, factor)
+
+    def _way(self, x: Tensor, weight: Tensor, gated: bool) -> Callable[..., Tensor] | None:
+        """None for what is cuBLAS's."""
+        if not 0 < x.shape[0] <= self.buckets[-1]:
+            return None
+        bucket = next(most for most in self.buckets if x.shape[0] <= most)
+        return self.ways.get(Product(weight.shape[0], weight.shape[1], bucket, gated))
+
+
+def gated_linear(product: Linear, x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+    """`silu_gate` of `product`: x [T, in], weight [2 * size, in], bias [2 * size]: [T, size]."""
+    if isinstance(product, MeasuredLinear):
+        return product.gated(x, weight, bias, factor)
+    return silu_gate(product(x, weight, bias), factor)

@@ -4,83 +4,129 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import cycle, islice
 
 import torch
 from torch import Tensor
 
-from upright.kernels.linear import MeasuredLinear, ProductTimes, linear
+from upright.kernels.activation import silu_gate
+from upright.kernels.hopper import hopper_kernels
+from upright.kernels.linear import MeasuredLinear, Product, ProductTimes, linear
+from upright.kernels.normalise import rms_norm
 
 _BUCKETS = (1, 8, 16, 32, 64)
 _MOST_LAUNCHES = 24  # in one measurement
 _BYTES = 2**29  # of weights that one measurement reads, or a single one if it is larger
 _REPLAYS = 3
 
+Shape = tuple[int, int, bool]  # outputs, inputs, and whether the product is gated
+Ways = Mapping[str, Callable[..., Tensor]]  # by name: as `linear`, or as `gated_linear` without its first operand
+
 
 def measure_linear(
-    weights: Sequence[Tensor], seconds: float = 1.0, earlier: Sequence[ProductTimes] | None = None
-) -> MeasuredLinear:
-    """Measures products with `weights` [out, in] on their CUDA device, sm80 or later, 16-bit.
+    weights: Sequence[Tensor], gates: Sequence[Tensor] = (), seconds: float = 1.5,
+    earlier: Sequence[ProductTimes] | None = None,
+) -> MeasuredLinear:  # fmt: skip
+    """Measures products with `weights` [out, in] on their CUDA device, sm80 or later, 16-bit, and gated ones with
+    `gates`.
 
     Weights of one shape take turns, as layers do, so that the cache does not lie. When `seconds` have gone by, not
     counting what the compiler takes, the rest stays with cuBLAS; the largest weights come first. What was measured
-    `earlier` counts, and nothing is measured, if these weights have all its products and the kernel its splits.
+    `earlier` counts, and nothing is measured, if it is of the ways that there are now.
     """
-    from upright.kernels.triton.skinny_matmul import Workspace, matmul, useful_splits
-
-    device = weights[0].device
-    processors = torch.cuda.get_device_properties(device).multi_processor_count
-    alike: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
-    for weight in weights:
-        alike[weight.shape[0], weight.shape[1]].append(weight)
-    tried = {shape: useful_splits(*shape, processors) for shape in alike}
-    work = Workspace.allocate([(shape[0], splits) for shape, some in tried.items() for splits in some], device)
-    times = list(earlier) if earlier is not None and _same_ways(earlier, tried) else None
+    alike: dict[Shape, list[Tensor]] = defaultdict(list)
+    for kind, is_gated in ((weights, False), (gates, True)):
+        for weight in kind:
+            alike[weight.shape[0], weight.shape[1], is_gated].append(weight)
+    ways = ways_of([(same[0], is_gated) for (_, _, is_gated), same in alike.items()])
+    by_shape = dict(zip(alike, ways, strict=True))
     with torch.inference_mode():
-        for (_, inputs), same in alike.items():  # what is compiled now does not count
+        for shape, same in alike.items():  # what is compiled now does not count
             for rows in _BUCKETS:
-                matmul(torch.randn(rows, inputs, device=device, dtype=same[0].dtype), same[0], None, 1, work)
-        torch.cuda.synchronize(device)
-        if times is None:
-            times = _times(alike, tried, partial(matmul, bias=None, work=work), seconds)
-    best = {(product.outputs, product.inputs, product.rows): product.splits for product in times}
-    splits = {product: splits for product, splits in best.items() if splits is not None}
-    return MeasuredLinear(splits, _BUCKETS, work, times)
+                for way in by_shape[shape].values():
+                    _run(way, _rows(same[0], rows), same[0], shape)
+        torch.cuda.synchronize(weights[0].device)
+        known = earlier if earlier is not None and _same_ways(earlier, by_shape) else None
+        times = list(known) if known is not None else _times(alike, by_shape, seconds)
+    chosen = {
+        product.product: by_shape[product.outputs, product.inputs, product.gated][product.best]
+        for product in times
+        if product.best is not None
+    }
+    return MeasuredLinear(chosen, _BUCKETS, times)
 
 
-def _same_ways(earlier: Sequence[ProductTimes], tried: Mapping[tuple[int, int], Sequence[int]]) -> bool:
-    ways = {(shape, rows): set(splits) for shape, splits in tried.items() for rows in _BUCKETS}
-    return all(
-        product.ours.keys() == ways.get(((product.outputs, product.inputs), product.rows)) for product in earlier
-    )
+def ways_of(weights: Sequence[tuple[Tensor, bool]]) -> list[Ways]:
+    """Our ways of multiplying by each of `weights`, of which each is gated or not. They share a workspace."""
+    from upright.kernels.triton import skinny_matmul
+
+    device = weights[0][0].device
+    processors = torch.cuda.get_device_properties(device).multi_processor_count
+    streamed = hopper_kernels("streamed_matmul", device)
+
+    def splits_of(weight: Tensor, is_gated: bool) -> Iterator[tuple[str, Callable[..., Tensor], int]]:
+        skinny = skinny_matmul.gated if is_gated else skinny_matmul.matmul
+        outputs, inputs = weight.shape
+        for splits in skinny_matmul.useful_splits(outputs, inputs, processors):
+            yield f"skinny, {splits} splits", skinny, splits
+        if streamed is not None and not is_gated and streamed.serves(weight):
+            for splits in streamed.useful_splits(outputs, inputs, processors):
+                yield f"streamed, {splits} splits", streamed.matmul, splits
+
+    found = [list(splits_of(*weight)) for weight in weights]
+    products = [(weight.shape[0], way[2]) for (weight, _), some in zip(weights, found, strict=True) for way in some]
+    work = skinny_matmul.Workspace.allocate(products, device)
+    return [{name: partial(kernel, splits=splits, work=work) for name, kernel, splits in some} for some in found]
 
 
-def _times(
-    alike: Mapping[tuple[int, int], Sequence[Tensor]],
-    tried: Mapping[tuple[int, int], Sequence[int]],
-    matmul: Callable[..., Tensor],
-    seconds: float,
-) -> list[ProductTimes]:
-    """Of each shape of weight and bucket of rows, until `seconds` have gone by. `matmul`: our kernel, without bias."""
+def _same_ways(earlier: Sequence[ProductTimes], ways: Mapping[Shape, Ways]) -> bool:
+    names = {Product(*shape[:2], rows, shape[2]): some.keys() for shape, some in ways.items() for rows in _BUCKETS}
+    return all(product.ours.keys() == names.get(product.product) for product in earlier)
+
+
+def _times(alike: Mapping[Shape, Sequence[Tensor]], ways: Mapping[Shape, Ways], seconds: float) -> list[ProductTimes]:
+    """Of each shape of weight and bucket of rows, until `seconds` have gone by."""
     found: list[ProductTimes] = []
     deadline = time.monotonic() + seconds
-    for (outputs, inputs), same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
+    for shape, same in sorted(alike.items(), key=lambda item: -sum(w.numel() for w in item[1])):
+        cublas = _gated_by_cublas if shape[2] else linear
         for rows in _BUCKETS:
-            x = torch.randn(rows, inputs, device=same[0].device, dtype=same[0].dtype)
             if time.monotonic() > deadline:
                 return found
-            cublas = _microseconds(partial(linear, x), same)
-            ours = {splits: _microseconds(partial(matmul, x, splits=splits), same) for splits in tried[outputs, inputs]}
-            found.append(ProductTimes(outputs, inputs, rows, cublas, ours))
+            x = _rows(same[0], rows)
+            ours = {name: _microseconds(way, x, same, shape) for name, way in ways[shape].items()}
+            outputs, inputs, is_gated = shape
+            found.append(ProductTimes(outputs, inputs, rows, _microseconds(cublas, x, same, shape), ours, is_gated))
     return found
 
 
-def _microseconds(run: Callable[[Tensor], object], weights: Sequence[Tensor]) -> float:
-    """Device time of one call, as in a captured graph of a few dozen."""
+def _gated_by_cublas(x: Tensor, weight: Tensor, bias: Tensor | None, factor: float) -> Tensor:
+    return silu_gate(linear(x, weight, bias), factor)
+
+
+def _rows(weight: Tensor, rows: int) -> Tensor:
+    return torch.randn(rows, weight.shape[1], device=weight.device, dtype=weight.dtype)
+
+
+def _run(way: Callable[..., Tensor], x: Tensor, weight: Tensor, shape: Shape) -> Tensor:
+    return way(x, weight, None, 1.0) if shape[2] else way(x, weight, None)
+
+
+def _microseconds(way: Callable[..., Tensor], x: Tensor, weights: Sequence[Tensor], shape: Shape) -> float:
+    """Device time of one call, as in a captured graph of a few dozen.
+
+    Each stands behind a short kernel that lets its successor start early, as in a decoder: what a product can do before
+    its rows are there counts.
+    """
     launches = max(1, min(_MOST_LAUNCHES, _BYTES // weights[0].nbytes))
     turns = list(islice(cycle(weights), launches))
+    gain = torch.ones(x.shape[1], device=x.device, dtype=x.dtype)
+
+    def run(weight: Tensor) -> None:
+        _run(way, rms_norm(x, gain, 1e-6), weight, shape)
+
     run(turns[0])
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

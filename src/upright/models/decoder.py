@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from upright.kernels.activation import silu_gate
 from upright.kernels.attention.batch import KVCache, PagedBatch
 from upright.kernels.attention.candidate import Candidate
 from upright.kernels.attention.last_rows import LastRows
 from upright.kernels.compiled import serves
 from upright.kernels.fused_linear import add_linear, few_rows_linear, most_rows, norm_gate, norm_qkv
 from upright.kernels.kv_store import rotate_and_store
-from upright.kernels.linear import Linear, linear
+from upright.kernels.linear import Linear, gated_linear, linear
 from upright.kernels.native.decoder import MAX_ROWS, NativeDecoder, NativeShape
 from upright.kernels.normalise import add_rms_norm, rms_norm
 from upright.kernels.rotary import Rotation, rotation_of_positions
@@ -99,26 +98,30 @@ class Decoder:
     def _rows(
         self, residual: Tensor, turn: Rotation, kv: KVCache, batch: PagedBatch, wanted: LastRows | None
     ) -> Tensor:
-        """Eight launches a layer besides attention's: products, and between them all that can be done at once."""
+        """A layer is four products, and between them what can be done at once: seven launches in a step of decodes."""
         config = self.config
         attend = (self.decode_attention if batch.decode_only else self.prefill_attention).paged
+        turned = self.decode_attention.turned if batch.decode_only and wanted is None else None
         scale = config.head_size**-0.5
         normed = rms_norm(residual, self.layers[0].input_norm, config.rms_norm_eps)
         for index, (layer, cache) in enumerate(zip(self.layers, kv.layers, strict=True)):
             shrink, overflow = self._shrink[index], self._flag(index)
             qkv = self.linear(normed, layer.qkv).view(-1, config.heads + 2 * config.kv_heads, config.head_size)
-            query = rotate_and_store(qkv, layer.qkv_bias, turn, cache, batch.slot_mapping, config.heads)
-            if wanted is not None and layer is self.layers[-1]:
-                query, residual = _of_rows(query, wanted), _of_rows(residual, wanted)
-                batch, attend = wanted.batch, self.decode_attention.paged
-                if residual.shape[0] == 0:
-                    return residual.to(self.dtype)
-            attended = attend(query, cache, batch, scale).flatten(1)
+            if turned is not None:
+                attended = turned(qkv, layer.qkv_bias, turn, cache, batch, scale).flatten(1)
+            else:
+                query = rotate_and_store(qkv, layer.qkv_bias, turn, cache, batch.slot_mapping, config.heads)
+                if wanted is not None and layer is self.layers[-1]:
+                    query, residual = _of_rows(query, wanted), _of_rows(residual, wanted)
+                    batch, attend = wanted.batch, self.decode_attention.paged
+                    if residual.shape[0] == 0:
+                        return residual.to(self.dtype)
+                attended = attend(query, cache, batch, scale).flatten(1)
             if shrink != 1.0:
                 attended = attended * shrink
             delta = _scaled_linear(self.linear, attended, layer.output, layer.output_bias, shrink)
             normed = add_rms_norm(residual, delta, layer.mlp_norm, config.rms_norm_eps, 1 / shrink, overflow)
-            gated = silu_gate(self.linear(normed, layer.gate_up, layer.gate_up_bias), shrink)
+            gated = gated_linear(self.linear, normed, layer.gate_up, layer.gate_up_bias, shrink)
             delta = _scaled_linear(self.linear, gated, layer.down, layer.down_bias, shrink)
             following = self.layers[index + 1].input_norm if index + 1 < len(self.layers) else self.final_norm
             normed = add_rms_norm(residual, delta, following, config.rms_norm_eps, 1 / shrink, overflow)
@@ -189,8 +192,12 @@ class Decoder:
         self.native = NativeDecoder(shape, self.layers, self.final_norm)
 
     def matrices(self) -> list[Tensor]:
-        """The weights of all products, each [out, in]."""
-        return [self.head, *(w for layer in self.layers for w in (layer.qkv, layer.output, layer.gate_up, layer.down))]
+        """The weights of all products, each [out, in], but for those that `gates` has."""
+        return [self.head, *(w for layer in self.layers for w in (layer.qkv, layer.output, layer.down))]
+
+    def gates(self) -> list[Tensor]:
+        """The weights of products that are gated, each [2 * size, in]."""
+        return [layer.gate_up for layer in self.layers]
 
     def parameters(self) -> dict[str, Tensor]:
         """Where each tensor of a checkpoint goes: its name without the model's prefix → the part of a weight."""

@@ -80,7 +80,7 @@ def load_model(
             fill_from_files(parameters, weight_files(directory), progress)
     products = None
     if need.modern and dtype != torch.float32 and has_triton():
-        decoder.linear = measured = measure_linear(decoder.matrices(), earlier=earlier.products)
+        decoder.linear = measured = measure_linear(decoder.matrices(), decoder.gates(), earlier=earlier.products)
         products = list(measured.times)
     native_declined = _use_native(decoder, attention, native)
     return Model(

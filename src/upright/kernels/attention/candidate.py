@@ -11,10 +11,14 @@ from torch import Tensor
 
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.runs import Runs
+from upright.kernels.rotary import Rotation
 
 # paged(query [T, heads, d], layer [blocks, block_size, 2, kv_heads, d], batch, scale) -> [T, heads, d]: causal within
 # each sequence's context, whose new keys and values are in the cache already
 Paged: TypeAlias = Callable[[Tensor, Tensor, PagedBatch, float], Tensor]
+# turned(qkv [T, heads + 2 * kv_heads, d], bias, rotation, layer, batch, scale) -> [T, heads, d]: as `rotate_and_store`
+# and then paged, of a batch in which every sequence brings one token
+Turned: TypeAlias = Callable[[Tensor, Tensor | None, Rotation, Tensor, PagedBatch, float], Tensor]
 # packed(query, key, value [T, heads, d], runs, scale) -> [T, heads, d]: each run of rows attends to all of itself and
 # to nothing else
 Packed: TypeAlias = Callable[[Tensor, Tensor, Tensor, Runs, float], Tensor]
@@ -82,3 +86,4 @@ class Candidate:
     packed: Packed
     layouts: tuple[Layout, ...] = ("decode", "prefill", "packed")
     capturable: bool = False  # its decode reads lengths on the device alone, so a CUDA graph may hold it
+    turned: Turned | None = None  # where it can do all of that in one launch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -9,7 +11,7 @@ from upright.kernels.attention import sdpa
 from upright.kernels.attention.batch import PagedBatch
 from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.runs import Runs
-from upright.kernels.attention.tiles import decode, triton_declined
+from upright.kernels.attention.tiles import decode, triton_declined, turned
 
 _BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
@@ -34,4 +36,6 @@ def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) 
         return sdpa.packed(query, key, value, runs, scale)
 
 
-PORTABLE = Candidate("portable", _declines, paged, packed, capturable=True)
+PORTABLE = Candidate(
+    "portable", _declines, paged, packed, capturable=True, turned=partial(turned, matrix=False)
+)  # fmt: skip

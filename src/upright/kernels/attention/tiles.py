@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,12 @@ from upright.kernels.attention.candidate import AttentionNeed, Candidate
 from upright.kernels.attention.mixed import Mixed, decode_rows
 from upright.kernels.attention.runs import Runs
 from upright.kernels.compiled import has_triton
+from upright.kernels.hopper import hopper_kernels
+from upright.kernels.rotary import Rotation
 from upright.kernels.transfer import sent
+
+if TYPE_CHECKING:
+    from upright.kernels.triton.paged_decode import Turn
 
 
 def triton_declined(need: AttentionNeed) -> str | None:
@@ -29,8 +33,13 @@ def _declines(need: AttentionNeed) -> str | None:
     return need.modern_declined() or triton_declined(need) or need.half_declined()
 
 
-def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix: bool = True) -> Tensor:
-    """Attention of a batch in which every sequence brings one token. Reads lengths on the device alone."""
+def decode(
+    query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix: bool = True, turn: Turn | None = None
+) -> Tensor:
+    """Attention of a batch in which every sequence brings one token. Reads lengths on the device alone.
+
+    With `turn`, query [T, heads, d] is the beginning of rows that `paged_decode.attend` turns first.
+    """
     from upright.kernels.triton import paged_decode
 
     sequences, heads, size = query.shape
@@ -40,8 +49,21 @@ def decode(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, matrix
         lambda batch: paged_decode.workspace(sequences, heads, layer.shape[3], size, longest, query.device),
     )
     output = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-    paged_decode.attend(query, layer, batch.block_tables, batch.contexts, scale, work, output, matrix=matrix)
+    paged_decode.attend(
+        query, layer, batch.block_tables, batch.contexts, scale, work, output, matrix=matrix, turn=turn
+    )  # fmt: skip
     return output
+
+
+def turned(
+    qkv: Tensor, bias: Tensor | None, rotation: Rotation, layer: Tensor, batch: PagedBatch, scale: float,
+    matrix: bool = True,
+) -> Tensor:  # fmt: skip
+    from upright.kernels.triton.paged_decode import Turn
+
+    heads = qkv.shape[1] - 2 * layer.shape[3]
+    turn = Turn(bias, rotation.cosine, rotation.sine, batch.slot_mapping)
+    return decode(qkv[:, :heads], layer, batch, scale, matrix, turn)
 
 
 def paged(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float) -> Tensor:
@@ -66,27 +88,9 @@ def prefill_rest(query: Tensor, layer: Tensor, batch: PagedBatch, scale: float, 
         return sent(host, query.device)
 
     tiles = batch.plan("triton tiles", make_tiles)
-    overlapped = overlapped_prefill(query.device)
+    overlapped = hopper_kernels("overlapped_prefill", query.device)
     kernel = overlapped if overlapped is not None and overlapped.serves(layer) else paged_prefill
     kernel.attend(query, layer, batch.block_tables, tiles, scale, output)
-
-
-@cache
-def overlapped_prefill(device: torch.device) -> Any | None:
-    """The module of that name where the card has the instructions that it names, and Triton the language that it is
-    written in: that came with 3.6 and is an experiment, so other versions may lack it or parts of it.
-    """
-    if device.type != "cuda" or torch.version.cuda is None or torch.cuda.get_device_capability(device)[0] != 9:
-        return None
-    import triton
-
-    if tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 6):
-        return None
-    try:
-        from upright.kernels.triton import overlapped_prefill
-    except ImportError:
-        return None
-    return overlapped_prefill
 
 
 def prompt_batch(
@@ -122,4 +126,4 @@ def packed(query: Tensor, key: Tensor, value: Tensor, runs: Runs, scale: float) 
     return packed_attention.attend(query, key, value, runs, scale)
 
 
-TRITON = Candidate("triton", _declines, paged, packed, capturable=True)
+TRITON = Candidate("triton", _declines, paged, packed, capturable=True, turned=turned)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cache
 
 import torch
+import triton
+import triton.language as tl
 
 
 @cache
@@ -20,3 +22,13 @@ def serves(device: torch.device) -> bool:
 def options(device: torch.device) -> dict[str, bool]:
     """What a launch adds: the kernel's constant EARLY, and what tells the driver."""
     return {"EARLY": True, "launch_pdl": True} if serves(device) else {"EARLY": False}
+
+
+@triton.jit
+def prefetch(pointers):
+    """Ask for what lies there, into the second cache: an early kernel's first reads, whatever they will be. No value is
+    seen, so it may be asked for before whoever writes it has ended.
+    """
+    tl.inline_asm_elementwise(
+        "prefetch.global.L2 [$1]; mov.u32 $0, 0;", "=r,l", [pointers.to(tl.int64)], tl.int32, is_pure=False, pack=1
+    )

@@ -15,6 +15,9 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+from upright.kernels.triton import early
 
 _PROGRAMS_PER_PROCESSOR = 4
 _MOST_SPLITS = 32
@@ -59,19 +62,34 @@ def count_splits(pairs: int, longest: int, processors: int) -> int:
     return splits
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What is to be done with rows of queries, keys and values first: see `kernels.kv_store.rotate_and_store`."""
+
+    bias: Tensor | None
+    cosine: Tensor  # float32 [T, 1, d]
+    sine: Tensor  # likewise, signed
+    slots: Tensor  # int64 [T]
+
+
 def attend(
     query: Tensor, layer: Tensor, block_tables: Tensor, contexts: Tensor, scale: float, work: Workspace,
     output: Tensor, rows: Tensor | None = None, sequences: Tensor | None = None, matrix: bool = True,
+    turn: Turn | None = None,
 ) -> None:  # fmt: skip
     """Write what one token of each sequence attends to into `output`.
 
     query [T, heads, d] with heads side by side and output [T, heads, d] contiguous; layer [blocks, block_size, 2,
     kv_heads, d]; block_tables int32 [S, most blocks], contexts int32 [S]. Entry i of `rows` int32 [N] and of
     `sequences` int32 [N] say which row belongs to which sequence; without them row i belongs to sequence i. A sequence
-    of no context gets zeros. `matrix` uses matrix instructions, which need 16-bit values and sm80.
+    of no context gets zeros. `matrix` uses matrix instructions, which need 16-bit values and sm80. With `turn`, rows
+    of keys and of values lie behind those of the queries, nothing of this is turned yet, and the newest keys and values
+    are written to `layer` before they are attended to; there are no `rows` then.
     """
     heads, size = query.shape[1:]
     block_size, _, kv_heads, _ = layer.shape[1:]
+    if turn is not None and (rows is not None or not turn.cosine.is_contiguous() or not turn.sine.is_contiguous()):
+        raise ValueError("only a row for each sequence can be turned, by contiguous cosines and sines")
     if query.stride(2) != 1 or query.stride(1) != size or not output.is_contiguous() or not layer.is_contiguous():
         raise ValueError("heads must lie side by side, and the output and the cache be contiguous")
     count = contexts.shape[0] if sequences is None else sequences.shape[0]
@@ -84,10 +102,14 @@ def attend(
     together = max(1, min(16, _TOGETHER // (group_padded * padded)))
     _decode[(count, kv_heads, work.splits)](
         query, layer, block_tables, contexts, rows, sequences, output, work.sums, work.tops, work.arrived,
+        *((turn.bias, turn.cosine, turn.sine, turn.slots) if turn is not None else (None,) * 4),
         scale * 1.4426950408889634, query.stride(0), block_tables.stride(0), work.splits,
         KV_HEADS=kv_heads, GROUP=group, GROUP_PADDED=group_padded,
-        SIZE=size, SIZE_PADDED=padded, BLOCK_SIZE=block_size, TILE=cut.tile, TOGETHER=together,
+        SIZE=size, SIZE_PADDED=padded, LINES=max(1, padded * layer.element_size() // 128), BLOCK_SIZE=block_size,
+        TILE=cut.tile, TOGETHER=together,
+        TURNED=turn is not None, BIASED=turn is not None and turn.bias is not None,
         LISTED=rows is not None, MATRIX=matrix, LEAST=cut.least, num_warps=cut.warps, num_stages=cut.stages,
+        **early.options(query.device),
     )  # fmt: skip
 
 
@@ -120,15 +142,16 @@ def processors_of(device: torch.device) -> int:
 
 @triton.jit(
     do_not_specialize=[
-        "block_tables", "contexts", "rows", "sequences", "arrived", "query_stride", "table_stride", "splits",
+        "block_tables", "contexts", "rows", "sequences", "arrived", "slots", "query_stride", "table_stride", "splits",
     ]
 )  # fmt: skip
 def _decode(
-    query, layer, block_tables, contexts, rows, sequences, output, sums, tops, arrived,
+    query, layer, block_tables, contexts, rows, sequences, output, sums, tops, arrived, bias, cosine, sine, slots,
     scale, query_stride, table_stride, splits,
     KV_HEADS: tl.constexpr, GROUP: tl.constexpr, GROUP_PADDED: tl.constexpr,
-    SIZE: tl.constexpr, SIZE_PADDED: tl.constexpr, BLOCK_SIZE: tl.constexpr, TILE: tl.constexpr,
-    TOGETHER: tl.constexpr, LISTED: tl.constexpr, MATRIX: tl.constexpr, LEAST: tl.constexpr,
+    SIZE: tl.constexpr, SIZE_PADDED: tl.constexpr, LINES: tl.constexpr, BLOCK_SIZE: tl.constexpr,
+    TILE: tl.constexpr, TOGETHER: tl.constexpr, TURNED: tl.constexpr, BIASED: tl.constexpr,
+    LISTED: tl.constexpr, MATRIX: tl.constexpr, LEAST: tl.constexpr, EARLY: tl.constexpr,
 ):  # fmt: skip
     number = tl.program_id(0)
     kv_head = tl.program_id(1)
@@ -136,9 +159,9 @@ def _decode(
     row = number
     sequence = number
     if LISTED:
-        row = tl.load(rows + number)
-        sequence = tl.load(sequences + number)
-    context = tl.load(contexts + sequence)
+        row = tl.load(rows + number, cache_modifier=".cg")
+        sequence = tl.load(sequences + number, cache_modifier=".cg")
+    context = tl.load(contexts + sequence, cache_modifier=".cg")
     # Splits of equal whole tiles, of at least LEAST; only the first `used` of them have work
     share = tl.maximum(tl.cdiv(tl.cdiv(context, TILE), splits), LEAST) * TILE
     used = tl.maximum(tl.cdiv(context, tl.maximum(share, 1)), 1)
@@ -152,16 +175,46 @@ def _decode(
     tokens = tl.arange(0, TILE)
     here = (heads[:, None] < GROUP) & (columns[None, :] < SIZE)
     place = (kv_head * GROUP + heads[:, None]) * SIZE + columns[None, :]
-    q = tl.load(query + row.to(tl.int64) * query_stride + place, mask=here, other=0.0)
+    table = block_tables + sequence.to(tl.int64) * table_stride
+    position = start + tokens
+    block = tl.load(table + position // BLOCK_SIZE, mask=position < stop, other=0, cache_modifier=".cg")
+    if EARLY:
+        # Where sequences lie was written before the step's first layer; only the query, and the newest key and value,
+        # are the predecessor's
+        slot = block.to(tl.int64) * BLOCK_SIZE + position % BLOCK_SIZE
+        line = tl.arange(0, LINES) * (SIZE_PADDED // LINES)
+        first = layer + (slot[:, None] * (2 * KV_HEADS) + kv_head) * SIZE + tl.minimum(line, SIZE - 1)[None, :]
+        early.prefetch(first)
+        early.prefetch(first + KV_HEADS * SIZE)
+        gdc_wait()
+        gdc_launch_dependents()
+    own = query + row.to(tl.int64) * query_stride
+    if TURNED:
+        c = tl.load(cosine + row.to(tl.int64) * SIZE + columns, mask=columns < SIZE, other=1.0)
+        s = tl.load(sine + row.to(tl.int64) * SIZE + columns, mask=columns < SIZE, other=0.0)
+        if split == used - 1:  # to which the newest token belongs
+            key, value = KV_HEADS * GROUP + kv_head, KV_HEADS * (GROUP + 1) + kv_head
+            one = columns < SIZE
+            new_key = _turned(own, bias, key * SIZE, columns, one, c, s, SIZE, BIASED)
+            new_value = tl.load(own + value * SIZE + columns, mask=one, other=0.0).to(tl.float32)
+            if BIASED:
+                new_value += tl.load(bias + value * SIZE + columns, mask=one, other=0.0).to(tl.float32)
+            home = tl.load(slots + row).to(tl.int64)
+            kept = layer + (home * (2 * KV_HEADS) + kv_head) * SIZE + columns
+            tl.store(kept, new_key.to(layer.dtype.element_ty), mask=one & (home >= 0))
+            tl.store(kept + KV_HEADS * SIZE, new_value.to(layer.dtype.element_ty), mask=one & (home >= 0))
+            tl.debug_barrier()  # all of the program may read them now
+        group = (kv_head * GROUP + heads[:, None]) * SIZE
+        q = _turned(own, bias, group, columns[None, :], here, c[None, :], s[None, :], SIZE, BIASED)
+        q = q.to(query.dtype.element_ty)
+    else:
+        q = tl.load(own + place, mask=here, other=0.0)
     if not MATRIX:
         q = q.to(tl.float32)
 
-    table = block_tables + sequence.to(tl.int64) * table_stride
     top = tl.full([GROUP_PADDED], float("-inf"), tl.float32)
     total = tl.zeros([GROUP_PADDED], tl.float32)
     gathered = tl.zeros([GROUP_PADDED, SIZE_PADDED], tl.float32)
-    position = start + tokens
-    block = tl.load(table + position // BLOCK_SIZE, mask=position < stop, other=0)
     for begin in range(start, stop, TILE):
         position = begin + tokens
         inside = position < stop
@@ -231,3 +284,16 @@ def _decode(
         top = higher
     whole = gathered / tl.where(total == 0.0, 1.0, total)[:, None]
     tl.store(answer, whole.to(output.dtype.element_ty), mask=here)
+
+
+@triton.jit
+def _turned(own, bias, first, columns, here, c, s, SIZE: tl.constexpr, BIASED: tl.constexpr):
+    """Heads, float32, that begin at `first` of a row, turned by cosines `c` and signed sines `s` of their columns."""
+    place = first + columns
+    swapped = first + tl.where(columns < SIZE // 2, columns + SIZE // 2, columns - SIZE // 2)
+    x = tl.load(own + place, mask=here, other=0.0).to(tl.float32)
+    y = tl.load(own + swapped, mask=here, other=0.0).to(tl.float32)
+    if BIASED:
+        x += tl.load(bias + place, mask=here, other=0.0).to(tl.float32)
+        y += tl.load(bias + swapped, mask=here, other=0.0).to(tl.float32)
+    return x * c + y * s
