@@ -148,10 +148,16 @@ def transformers_model(config: Any, seed: int = 0) -> Any:
     return model.eval().float()
 
 
-def _save_tiny(architecture: str, out: Path) -> None:
-    transformers_model(transformers_config(architecture)).save_pretrained(out)
+def save_shape(architecture: str, out: Path) -> None:
+    """What an engine needs of a tiny checkpoint for `--load-format dummy`: it has neither weights nor tokenizer."""
+    transformers_config(architecture).save_pretrained(out)
     if architecture.endswith("vl"):
         (out / "preprocessor_config.json").write_text(json.dumps(IMAGE_PROCESSOR))
+
+
+def _save_tiny(architecture: str, out: Path) -> None:
+    save_shape(architecture, out)
+    transformers_model(transformers_config(architecture)).save_pretrained(out)
     (out / "generation_config.json").write_text(
         json.dumps({"bos_token_id": 151643, "eos_token_id": [151645, 151643], "pad_token_id": 151643})
     )

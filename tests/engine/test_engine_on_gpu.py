@@ -69,7 +69,7 @@ def test_float16_gives_the_cpus_tokens(kind: str, portable: bool) -> None:
     while core.runner.idle():
         pass
     answers = run(core, requests(None))  # log probabilities would be drawn by the host
-    assert core.runner._graphs is not None and core.runner._graphs._captured
+    assert core.runner._graphs is not None and core.runner._graphs._graphs._captured
     assert until_parted(expected, answers) > len(expected) * 48 / 2
 
 

@@ -14,7 +14,7 @@ from tests.dummy_models import dummy_model
 from tests.engine.driving import Picture, Setting, greedy, make_core_of, renamed, run, with_images_of
 from upright.engine import image_encoder
 from upright.engine.core import EngineCore
-from upright.engine.image_encoder import packed
+from upright.engine.image_encoder import ImageEncoder, packed
 from upright.engine.images import ImageDecoder
 from upright.engine.sequence import Sequence
 from upright.engine.step import Encoding
@@ -158,3 +158,23 @@ def test_passes_are_packed_in_order_and_a_large_image_is_alone(monkeypatch: pyte
     parts = packed(Encoding(sequence, index) for index in range(len(images)))
     assert [[heights[one.image] for one in part] for part in parts] == [[3, 7], [1], [20], [2, 8], [10]]
     assert list(packed([])) == []
+
+
+def test_passes_are_carried_on_in_their_order_even_if_a_later_one_is_wanted(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a pass has begun with is shared by all of them, so none may overtake it."""
+    monkeypatch.setattr(image_encoder, "PASS_STEPS", 2)
+    monkeypatch.setattr(image_encoder, "PASS_PATCHES", 1)  # one for each image
+    requests = [looking(model, name, picture) for picture, name in enumerate("abc")]
+    keys = [request.images[0].key for request in requests]
+    encoder = ImageEncoder(model)
+    encoder.encode(tuple(Encoding(Sequence(request, 16), 0) for request in requests))
+    assert [made.run.layer if made.run is not None else 0 for made in encoder._queue] == [1, 0, 0]
+    with torch.inference_mode():
+        assert encoder._features_of(keys[1]).shape[0] == requests[1].images[0].tokens
+    assert [made.images[0].key for made in encoder._queue] == keys[2:]
+    assert encoder.finished() == keys[:2]
+    encoder.encode(())
+    encoder.encode(())
+    assert encoder.finished() == keys[2:] and not encoder._queue

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from upright.engine.graph_pool import GraphRoom
-from upright.engine.sized_graphs import SizedGraphs
+from upright.engine.sized_graphs import Pieces, SizedGraphs
 from upright.plan.memory import gib
 
 SIZES = (1, 2, 4, 8)
@@ -42,9 +42,9 @@ class Work:
         self.prepared: list[int] = []
         self.graphs = SizedGraphs("this work", pool, SIZES, self.prepare)
 
-    def prepare(self, size: int) -> Callable[[], Tensor]:
+    def prepare(self, size: int) -> Pieces:
         self.prepared.append(size)
-        return lambda: torch.arange(size)
+        return [lambda: torch.arange(size)]
 
 
 def test_the_largest_is_captured_first_and_then_the_small_ones() -> None:
@@ -61,10 +61,23 @@ def test_the_largest_is_captured_first_and_then_the_small_ones() -> None:
 def test_what_was_just_launched_is_captured_as_it_is() -> None:
     work = Work(Pool(1 << 30))
     assert work.graphs.replay(2) is None
-    assert work.graphs.capture(2, lambda: torch.full((2,), 7))
+    assert work.graphs.capture(2, [lambda: torch.full((2,), 7)])
     assert work.prepared == [] and 2 in work.graphs and 4 not in work.graphs
     replayed = work.graphs.replay(2)
     assert replayed is not None and replayed.tolist() == [7, 7]
+
+
+def test_pieces_are_captured_together_and_replayed_one_by_one() -> None:
+    work = Work(Pool(1 << 30))
+    assert work.graphs.capture(2, [lambda: torch.full((2,), 1), lambda: torch.full((2,), 2)])
+    replayed = [work.graphs.replay(2, piece) for piece in (0, 1)]
+    assert [left.tolist() for left in replayed if left is not None] == [[1, 1], [2, 2]]
+
+
+def test_of_pieces_all_or_none_are_captured() -> None:
+    work = Work(Pool(1 << 30, free=105))
+    assert not work.graphs.capture(2, [lambda: torch.full((2,), 1), lambda: torch.full((2,), 2)])
+    assert 2 not in work.graphs and work.graphs.closed
 
 
 def test_a_size_holds_what_is_no_larger() -> None:
@@ -105,7 +118,7 @@ def test_a_lack_of_memory_ends_it_and_breaks_nothing(caplog: pytest.LogCaptureFi
 def test_without_room_two_are_captured_to_see_what_all_take(caplog: pytest.LogCaptureFixture) -> None:
     work = Work(Pool(0))
     with caplog.at_level(logging.WARNING):
-        assert not work.graphs.capture(4, lambda: torch.arange(4)), "none that serves"
+        assert not work.graphs.capture(4, [lambda: torch.arange(4)]), "none that serves"
         assert work.graphs.bytes_of_all() == 130
     assert work.prepared == [8, 4] and not caplog.records
 

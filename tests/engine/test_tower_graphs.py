@@ -44,7 +44,7 @@ class TestOnTriton:
         tower.attention = TRITON
         for part in tower.parameters().values():
             part.normal_(0, 0.05) if part.dim() > 1 else None
-        graphs = TowerGraphs(tower, pool_of(stream), 512)
+        graphs = TowerGraphs(tower, pool_of(stream), 512, 1)
         passes: list[list[Grid]] = [
             [(8, 12)],
             [(6, 4), (10, 14)],
@@ -69,7 +69,7 @@ class TestOnTriton:
     def test_what_does_not_fit_is_said_not_to(self) -> None:
         tower = dummy_model("qwen2_5_vl", DEVICE, torch.bfloat16, REFERENCE.name).vision
         assert tower is not None
-        graphs = TowerGraphs(tower, None, 512)
+        graphs = TowerGraphs(tower, None, 512, 1)
 
         def fits(grids: list[Grid]) -> bool:
             patches = torch.zeros(sum(height * width for height, width in grids), 1176, device=DEVICE)
@@ -84,7 +84,7 @@ class TestOnTriton:
         tower = dummy_model("qwen2_5_vl", DEVICE, torch.float16, REFERENCE.name).vision
         assert tower is not None
         tower.attention = TRITON
-        graphs = TowerGraphs(tower, pool_of(stream), LEAST)
+        graphs = TowerGraphs(tower, pool_of(stream), LEAST, 1)
         with torch.cuda.stream(stream):
             assert graphs.capture_next() and not graphs.capture_next()
 
@@ -95,7 +95,7 @@ class TestOnTriton:
         assert tower is not None
         tower.attention = TRITON
         room = GraphRoom(1 << 30)
-        graphs = TowerGraphs(tower, GraphPool(stream, room), 2048)
+        graphs = TowerGraphs(tower, GraphPool(stream, room), 2048, 1)
         with torch.cuda.stream(stream):
             foreseen = graphs.bytes_of_all()
             captured = 0

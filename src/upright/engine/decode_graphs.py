@@ -5,13 +5,11 @@ A graph has a fixed number of rows; a step takes the smallest one that holds it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
 from upright.engine.graph_pool import GraphPool
-from upright.engine.sized_graphs import SizedGraphs
+from upright.engine.sized_graphs import Pieces, SizedGraphs
 
 WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in the first
 
@@ -57,9 +55,9 @@ class DecodeGraphs:
         """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
         return self._graphs.bytes_of_all()
 
-    def _prepare(self, size: int) -> Callable[[], Tensor]:
+    def _prepare(self, size: int) -> Pieces:
         self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
         for _ in range(WARM_UPS):
             self._step.run(size)
         self._stream.synchronize()
-        return lambda: self._step.run(size)
+        return (lambda: self._step.run(size),)

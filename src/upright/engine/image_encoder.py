@@ -1,7 +1,7 @@
 """Images through the vision tower, and their features over the placeholder tokens of prompts.
 
-A pass through the tower is queued a few layers with each step, or as one graph where it can be (`tower_graphs`), on a
-stream of its own, with a lower priority than the steps'. A step that reads features before their pass is done has the
+A pass through the tower is queued a few layers with each step, as graphs where it can be (`tower_graphs`), on a stream
+of its own, with a lower priority than the steps'. A step that reads features before their pass is done has the
 rest queued at once, and the device waits for it, never the host.
 """
 
@@ -20,7 +20,7 @@ from upright.engine.images import ImageDecoder
 from upright.engine.pixels import PixelStore
 from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Chunk, Encoding
-from upright.engine.tower_graphs import TowerGraphs, WholePass
+from upright.engine.tower_graphs import GraphedPass, TowerGraphs
 from upright.kernels.attention.tiles import TRITON
 from upright.messages import Image
 from upright.models.image_grid import ImageGrid, image_grid
@@ -41,7 +41,7 @@ class _Pass:
     requests: tuple[str, ...]  # ids of those that brought them
     images: list[Image]
     pixels: list[Tensor]  # until it begins
-    run: TowerPass | WholePass | None = None  # from then on, until its last operation is queued
+    run: TowerPass | GraphedPass | None = None  # from then on, until its last operation is queued
     ready: torch.cuda.Event | None = None  # recorded behind that
 
 
@@ -70,12 +70,13 @@ class ImageEncoder:
         attention = self._model.vision_attention
         captured = attention is not None and attention.candidate is TRITON
         if captured and self._stream is not None and self._model.vision is not None:
-            self._graphs = TowerGraphs(self._model.vision, GraphPool(self._stream, room), PASS_PATCHES)
+            pool = GraphPool(self._stream, room)
+            self._graphs = TowerGraphs(self._model.vision, pool, PASS_PATCHES, self._share)
 
     @torch.inference_mode()
     def idle(self) -> bool:
         """Capture one more graph; False when there is none to capture."""
-        if self._graphs is None:
+        if self._graphs is None or self._queue:
             return False
         with self._on_stream():
             return self._graphs.capture_next()
@@ -125,7 +126,7 @@ class ImageEncoder:
             self._shares.popleft()
         if self._queue and len(self._shares) < SHARES_AHEAD:
             with self._on_stream():
-                self._advance(-(-self._depth // PASS_STEPS))
+                self._advance(self._share)
                 if self._stream is not None:
                     self._shares.append(self._stream.record_event())
 
@@ -170,6 +171,11 @@ class ImageEncoder:
                 self._graphs.capture_next()
 
     @property
+    def _share(self) -> int:
+        """Layers that are queued with a step."""
+        return -(-self._depth // PASS_STEPS)
+
+    @property
     def _depth(self) -> int:
         vision = self._model.config.vision
         return vision.depth if vision is not None else 0
@@ -203,7 +209,7 @@ class ImageEncoder:
             self._end(made, made.run.features)
         return queued
 
-    def _begin(self, made: _Pass) -> TowerPass | WholePass:
+    def _begin(self, made: _Pass) -> TowerPass | GraphedPass:
         config, tower = self._model.config, self._model.vision
         assert tower is not None and config.vision is not None and config.image is not None
         patches = pack_patches(made.pixels, [_grid(image, config.vision.patch_size) for image in made.images],
@@ -231,9 +237,9 @@ class ImageEncoder:
         """Features that the current stream may read."""
         made = self._passes.get(key)
         if made is not None and made in self._queue:
-            self._queue.remove(made)
             with self._on_stream():
-                self._carry_on(made, self._depth)
+                while made in self._queue:  # those before it too: a pass that has begun has what all of them share
+                    self._advance(self._depth)
         features = self._features[key]
         if self._stream is not None:
             current = torch.cuda.current_stream(self._model.device)

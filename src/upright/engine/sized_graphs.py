@@ -1,5 +1,7 @@
 """CUDA graphs of one kind of work, which comes in sizes: a few of them hold all the work, filled up with nobody's.
 
+Work may be cut into pieces, each a graph, so that others get their turn between two of them.
+
 Graphs are captured when they are first wanted, or while the engine has nothing else to do, so that serving starts at
 once. When the room for them is spent, the sizes that were not captured yet are launched piece by piece.
 """
@@ -18,6 +20,8 @@ from upright.plan.memory import gib
 
 log = logging.getLogger(__name__)
 
+Pieces = Sequence[Callable[[], Tensor]]  # launched one after the other; what the last returns is the result
+
 
 class SizedGraphs:
     """Without a pool, as on a CPU, nothing is ever captured.
@@ -27,13 +31,13 @@ class SizedGraphs:
     """
 
     def __init__(
-        self, what: str, pool: GraphPool | None, sizes: Sequence[int], prepare: Callable[[int], Callable[[], Tensor]]
+        self, what: str, pool: GraphPool | None, sizes: Sequence[int], prepare: Callable[[int], Pieces]
     ) -> None:
         self.sizes = tuple(sizes)
         self._what = what
         self._pool = pool
         self._prepare = prepare
-        self._captured: dict[int, Captured] = {}
+        self._captured: dict[int, tuple[Captured, ...]] = {}
         self._closed = pool is None
 
     @property
@@ -48,20 +52,23 @@ class SizedGraphs:
         """The smallest size that holds `work`."""
         return next(size for size in self.sizes if size >= work)
 
-    def replay(self, size: int) -> Tensor | None:
-        """What the graph of that size computes, to be read before the next replay; None where there is none."""
+    def replay(self, size: int, piece: int = 0) -> Tensor | None:
+        """What a piece of the graph of that size computes, to be read before the next replay; None where there is none.
+
+        All pieces have to be replayed, in their order, before those of another size.
+        """
         known = self._captured.get(size)
         if known is None:
             return None
-        known.graph.replay()
-        return known.result
+        known[piece].graph.replay()
+        return known[piece].result
 
-    def capture(self, size: int, run: Callable[[], Tensor] | None = None) -> bool:
-        """Capture a size, `run` where that has just been launched; False where there is no room for it."""
+    def capture(self, size: int, pieces: Pieces | None = None) -> bool:
+        """Capture a size, as `pieces` where they have just been launched; False where there is no room for it."""
         room = self._pool.room if self._pool is not None else None
         if not self._closed and room is not None and room.spent:
             self._close(f"all graphs take {gib(room.taken)} of the {gib(room.most)} that they may")
-        return not self._closed and self._capture(size, run)
+        return not self._closed and self._capture(size, pieces)
 
     def capture_next(self) -> bool:
         """Capture one more size; False when there is nothing left to capture.
@@ -85,14 +92,15 @@ class SizedGraphs:
 
         return extrapolated(list(self.sizes), capture)
 
-    def _capture(self, size: int, run: Callable[[], Tensor] | None) -> bool:
+    def _capture(self, size: int, pieces: Pieces | None) -> bool:
         assert self._pool is not None
         try:
-            self._captured[size] = self._pool.capture(run or self._prepare(size))
+            captured = tuple(map(self._pool.capture, pieces or self._prepare(size)))
         except torch.OutOfMemoryError as error:
             self._close(f"no memory is left for more: {error}")
             torch.cuda.empty_cache()
             return False
+        self._captured[size] = captured
         return True
 
     def _close(self, why: str) -> None:

@@ -1,19 +1,23 @@
-"""Passes through the vision tower as CUDA graphs: one launch in place of hundreds, whatever images are packed together.
+"""Passes through the vision tower as CUDA graphs: a few launches in place of hundreds, whatever images there are.
 
 A graph has a fixed number of patches, and a pass takes the smallest that holds it. Everything else about the images,
 their positions and their runs, is read from tensors that are written before each replay; patches of nobody fill up.
+
+A pass is cut into pieces of some layers, because a step that runs beside it comes forward slowly: each of its kernels
+waits until some of the tower's make room. So steps of decodes have a piece beside them, and not the whole pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from upright.engine.graph_pool import GraphPool
-from upright.engine.sized_graphs import SizedGraphs
+from upright.engine.sized_graphs import Pieces, SizedGraphs
 from upright.kernels.attention.runs import Runs
 from upright.models.vision import TowerLayout, TowerPass, VisionTower
 from upright.models.vision_layout import Grid, Layout, layout_of
@@ -56,21 +60,25 @@ def _sizes(most: int) -> Iterator[int]:
 
 
 class TowerGraphs:
-    """For passes of at most `most` patches, whose packed attention is Triton's.
+    """For passes of at most `most` patches, in pieces of `layers` layers, whose packed attention is Triton's.
 
     One thread calls it, on the pool's stream. Without a pool, as on a CPU, passes take the same way, and nothing is
     captured.
     """
 
-    def __init__(self, tower: VisionTower, pool: GraphPool | None, most: int) -> None:
+    def __init__(self, tower: VisionTower, pool: GraphPool | None, most: int, layers: int) -> None:
         self._tower = tower
+        self._layers = layers
         self._most = size_for(most)
         self._graphs = SizedGraphs("the vision tower", pool, tuple(_sizes(self._most)), self._prepare)
         self._places: dict[int, _Place] = {}
         self._whole: _Place | None = None  # the place of the largest: all others are its beginnings
 
-    def begin(self, patches: Tensor, grids: Sequence[Grid]) -> WholePass | None:
-        """A pass of packed images of `grids`, `patches` [patches, values per patch]; None for what no graph holds."""
+    def begin(self, patches: Tensor, grids: Sequence[Grid]) -> GraphedPass | None:
+        """A pass of packed images of `grids`, `patches` [patches, values per patch]; None for what no graph holds.
+
+        It has to be done, or given up, before another is carried on.
+        """
         size = size_for(len(patches))
         if size > self._most:
             return None
@@ -78,21 +86,26 @@ class TowerGraphs:
         room = _most_tiles(size)
         if any(len(tiles) > most for tiles, most in zip(told.tiles, room, strict=False)):
             return None
-        return WholePass(lambda: self._run(size, patches, told), self._tower.config.depth)
+        return GraphedPass(self._pieces(size, patches, told), self._layers, self._tower.config.depth)
 
-    def _run(self, size: int, patches: Tensor, told: _Told) -> Tensor:
-        """Features [tokens, output_size]. Nothing is waited for.
+    def _pieces(self, size: int, patches: Tensor, told: _Told) -> Iterator[Tensor]:
+        """Launch a piece with each value that is asked for; the last are the features [tokens, output_size]. Nothing is
+        waited for.
 
-        A size that is wanted for the first time is launched piece by piece, and captured for the next time.
+        A size that is wanted for the first time is launched kernel by kernel, and captured for the next time.
         """
-        place = self._fill(size, patches, told)
-        tokens = len(patches) // self._tower.config.merge_size**2
-        features = self._graphs.replay(size)
-        if features is not None:
-            return features[:tokens].clone()
-        features = self._launch(place)[:tokens].clone()
-        self._graphs.capture(size, lambda: self._launch(place))
-        return features
+        launches = self._launches(self._fill(size, patches, told))
+        captured = size in self._graphs
+        for piece, launch in enumerate(launches):
+            left = self._graphs.replay(size, piece) if captured else launch()
+            assert left is not None
+            if piece < len(launches) - 1:
+                yield left
+            else:
+                features = left[: len(patches) // self._tower.config.merge_size**2].clone()
+                if not captured:
+                    self._graphs.capture(size, launches)
+                yield features
 
     def capture_next(self) -> bool:
         """Capture one more size; False when there is nothing left to capture."""
@@ -102,10 +115,11 @@ class TowerGraphs:
         """What graphs of all sizes take of the device, by capturing some; for an engine that serves nobody."""
         return self._graphs.bytes_of_all()
 
-    def _prepare(self, size: int) -> Callable[[], Tensor]:
-        place = self._fill(size, self._place(size).patches[:0], self._tell(_NOBODY))
-        self._launch(place)
-        return lambda: self._launch(place)
+    def _prepare(self, size: int) -> Pieces:
+        launches = self._launches(self._fill(size, self._place(size).patches[:0], self._tell(_NOBODY)))
+        for launch in launches:
+            launch()
+        return launches
 
     def _tell(self, layout: Layout) -> _Told:
         from upright.kernels.triton.packed_attention import tiles_of
@@ -128,10 +142,18 @@ class TowerGraphs:
             _send(order, place.layout.order)
         return place
 
-    def _launch(self, place: _Place) -> Tensor:
-        made = TowerPass(self._tower, place.patches, place.layout)
-        made.advance(self._tower.config.depth)
-        return made.features
+    def _launches(self, place: _Place) -> Pieces:
+        """The first begins the pass anew; what a piece leaves for the next is kept until the last one is dropped."""
+        made: TowerPass | None = None
+
+        def launch(first: bool) -> Tensor:
+            nonlocal made
+            if first or made is None:
+                made = TowerPass(self._tower, place.patches, place.layout)
+            made.advance(self._layers)
+            return made.features if made.done else made.hidden
+
+        return [partial(launch, layer == 0) for layer in range(0, self._tower.config.depth, self._layers)]
 
     def _place(self, size: int) -> _Place:
         if self._whole is None:
@@ -141,30 +163,30 @@ class TowerGraphs:
         return self._places[size]
 
 
-class WholePass:
-    """A pass that is launched as a whole, however many layers are asked for. It has what `TowerPass` has."""
+class GraphedPass:
+    """A pass that is launched in pieces of `layers` layers, the last of fewer. It has what `TowerPass` has."""
 
-    def __init__(self, run: Callable[[], Tensor], depth: int) -> None:
-        self._run = run
+    def __init__(self, pieces: Iterator[Tensor], layers: int, depth: int) -> None:
+        self._pieces = pieces
+        self._layers = layers
         self._depth = depth
         self._features: Tensor | None = None
-
-    @property
-    def layer(self) -> int:
-        return 0 if self._features is None else self._depth
+        self.layer = 0  # the next one to be launched
 
     @property
     def done(self) -> bool:
-        return self._features is not None
+        return self.layer == self._depth
 
     def advance(self, layers: int) -> None:
-        if layers > 0 and self._features is None:
-            self._features = self._run()
+        """Carry on by `layers` layers, rounded up to whole pieces."""
+        for _ in range(0, min(layers, self._depth - self.layer), self._layers):
+            self._features = next(self._pieces)
+            self.layer = min(self.layer + self._layers, self._depth)
 
     @property
     def features(self) -> Tensor:
         """Only once the pass is done."""
-        assert self._features is not None
+        assert self._features is not None and self.done
         return self._features
 
 

@@ -221,6 +221,11 @@ class TowerPass:
         """All layers have been queued, and `features` may be taken."""
         return self.layer == self._tower.config.depth
 
+    @property
+    def hidden(self) -> Tensor:
+        """The residual [patches, hidden] as it is now."""
+        return self._hidden
+
     def advance(self, layers: int) -> None:
         """Carry on by at most `layers` layers."""
         tower, layout, config = self._tower, self._layout, self._tower.config
