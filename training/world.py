@@ -34,7 +34,7 @@ class Fonts(Protocol):
 
 
 class Texts(Protocol):
-    """Printable English: ASCII, and now and then curly quotes, dashes, bullets, £, €, §, ©, °, ½ and accented letters."""
+    """Printable English: ASCII, and now and then curly quotes, dashes, bullets, £, €, §, ©, °, ½ and accents."""
 
     def word(self, rng: random.Random) -> str: ...
 
