@@ -16,10 +16,10 @@ them pass. Where warps have work of their own, Triton hands it to them through s
 which racecheck does not follow: races of which every access lies in a call of `warp_specialize`, or where its function
 begins, are told apart too, and pass. A kernel that has nothing else shows that they are Triton's.
 
-racecheck takes a third of the tests, neighbours together, because it is slow.
+racecheck takes every third test of each function, because it is slow.
 
 The exit code is 0 only if every test passes, nothing is found in it, each kernel of kernels/triton was launched, and
-the planted faults were found. $OUT, where set, gets sanitize.json and the logs of what went wrong.
+the planted faults were found. $OUT, where set, gets sanitize.json, and a tar file of the logs of what went wrong.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections import Counter
@@ -57,7 +58,7 @@ TESTS = (
 )
 # The type where a test wants 16 bits, the tests, and their share of the processes. The second is as on an older card
 ROUNDS = (("bfloat16", TESTS, 0.6), ("float16", TESTS[:3], 0.4))
-EVERY = {"memcheck": 1, "racecheck": 3}  # shares of which one is run
+EVERY = {"memcheck": 1, "racecheck": 3}  # tests of a function of which one is run
 PLANTED = {"memcheck": ("astray", "past"), "racecheck": ("race",)}
 INNOCENT = {"memcheck": (), "racecheck": ("handed",)}
 COMMON = [
@@ -104,10 +105,9 @@ class Job:
         env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], str(HERE), str(ROOT)])
         self.process = subprocess.Popen(self.command, stdout=out, stderr=out, env=env, cwd=ROOT, start_new_session=True)
 
-    def summary(self) -> Summary | None:
-        if not self.log.exists():
-            return None
-        return read_log(self.log.read_text(errors="replace"), handovers(KERNELS) | handovers(HERE))
+    def summary(self) -> Summary:
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return read_log(text, handovers(KERNELS) | handovers(HERE))
 
     def told(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.counts.read_text()) if self.counts.exists() else {}
@@ -118,7 +118,7 @@ class Job:
         summary = self.summary()
         if self.code is None:
             return "ran past the limit"
-        if summary is None:
+        if not summary.ended:
             return f"the sanitizer came to no end (exit code {self.code}): {self.tail()}"
         if self.planted:
             hit = summary.errors > 0 and any("_write" in one or "_race" in one for one in summary.complaints)
@@ -149,7 +149,8 @@ def jobs_of(tool: str, sanitizer: str, processes: int, place: Path) -> list[Job]
             name = f"{tool}-{dtype}-{index}"
             pytest = [sys.executable, "-m", "pytest", "-q", "-p", "sanitized_tests", "-p", "no:cacheprovider", *files]
             env = {
-                "UPRIGHT_SHARE": f"{index}/{count * EVERY[tool]}", "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
+                "UPRIGHT_SHARE": f"{index}/{count}", "UPRIGHT_EVERY": str(EVERY[tool]),
+                "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
                 "UPRIGHT_TEST_HALF": dtype, "UPRIGHT_OLDER": str(int(dtype == "float16")),
             }  # fmt: skip
             jobs.append(Job(name, sanitized(name, *pytest), place, env=env))
@@ -179,6 +180,7 @@ def run_all(jobs: list[Job], limit: float) -> None:
             if job.process is not None and job.process.poll() is None:
                 os.killpg(job.process.pid, signal.SIGKILL)
                 job.process.wait()
+                job.seconds = time.monotonic() - began
 
 
 def launched_kernels(directory: Path) -> set[str]:
@@ -212,7 +214,7 @@ def handovers(directory: Path) -> dict[str, list[tuple[int, int]]]:
 def check(tool: str, jobs: list[Job], kernels: set[str], copies: bool) -> tuple[dict[str, Any], list[str]]:
     """What came of a tool's jobs, and what is wrong."""
     tests = [job for job in jobs if not job.planted and not job.innocent]
-    summaries = [summary for job in tests if (summary := job.summary()) is not None]
+    summaries = [job.summary() for job in tests]
     launches: Counter[str] = Counter()
     outcomes: Counter[str] = Counter()
     for job in tests:
@@ -224,6 +226,9 @@ def check(tool: str, jobs: list[Job], kernels: set[str], copies: bool) -> tuple[
         by_kernel.setdefault(kernel, {})[dtypes] = count
     missing = sorted(kernels - by_kernel.keys())
     wrong = [f"{job.name}: {trouble}" for job in jobs if (trouble := job.trouble(copies))]
+    handed = sum(summary.handed for summary in summaries)
+    if handed and not any(job.summary().handed for job in jobs if job.innocent):
+        wrong.append("what is taken for Triton's handing over was not found where there is nothing else")
     wrong += [f"never launched: {', '.join(missing)}"] if missing else []
     complaints = list(dict.fromkeys(one for summary in summaries for one in summary.complaints))
     found = {
@@ -234,12 +239,10 @@ def check(tool: str, jobs: list[Job], kernels: set[str], copies: bool) -> tuple[
         "kernels": by_kernel,
         "errors": sum(summary.errors for summary in summaries),
         "of one instruction with itself": sum(summary.copies for summary in summaries),
-        "of Triton's handing over": sum(summary.handed for summary in summaries),
+        "of Triton's handing over": handed,
         "warnings": sum(summary.warnings for summary in summaries),
         "complaints": complaints,
-        "planted": {
-            job.name: list(getattr(job.summary(), "complaints", ())) for job in jobs if job.planted or job.innocent
-        },
+        "planted": {job.name: list(job.summary().complaints) for job in jobs if job.planted or job.innocent},
         "wrong": wrong,
         "seconds": {job.name: round(job.seconds, 1) for job in jobs},
     }
@@ -264,13 +267,16 @@ def show(found: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def keep_logs(jobs: list[Job]) -> None:
+def keep_logs(tool: str, jobs: list[Job]) -> None:
     out = os.environ.get("OUT")
-    for job in jobs:
-        if out and (job.planted or job.innocent or job.trouble(copies=False)):
-            for file in (job.log, job.output):
-                if file.exists():
-                    shutil.copy(file, out)
+    if not out:
+        return
+    with tarfile.open(Path(out) / f"{tool}-logs.tar.gz", "w:gz") as packed:
+        for job in jobs:
+            if job.planted or job.innocent or job.trouble(copies=False):
+                for file in (job.log, job.output):
+                    if file.exists():
+                        packed.add(file, file.name)
 
 
 def main() -> None:
@@ -284,6 +290,7 @@ def main() -> None:
     sanitizer = options.sanitizer or next((place for place in PLACES if Path(place).exists()), None)
     if sanitizer is None:
         sys.exit("there is no compute-sanitizer on PATH or in CUDA's directory; give its file with --sanitizer")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was started ends with it
     kernels = launched_kernels(KERNELS)
     everything, failed = [], False
     with tempfile.TemporaryDirectory() as directory:
@@ -292,7 +299,7 @@ def main() -> None:
             run_all(jobs, options.limit)
             found, wrong = check(tool, jobs, kernels, options.allow_copies)
             show(found)
-            keep_logs(jobs)
+            keep_logs(tool, jobs)
             everything.append(found)
             failed = failed or bool(wrong)
             write_json("sanitize.json", everything)  # after each, so that a limit of time costs the rest alone

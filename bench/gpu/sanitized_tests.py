@@ -1,7 +1,8 @@
 """A pytest plugin for `sanitize.py`: takes one process's share of the tests, and counts what they launch.
 
-UPRIGHT_SHARE is `2/9` for the third of nine shares; UPRIGHT_LAUNCHES names the file that is written at the end. With
-UPRIGHT_OLDER=1 no kernel starts before the one ahead of it has ended, as on cards before sm90.
+UPRIGHT_SHARE is `2/9` for the third of nine shares; with UPRIGHT_EVERY=3 they share every third test of each function.
+UPRIGHT_LAUNCHES names the file that is written after each test. With UPRIGHT_OLDER=1 no kernel starts before the one
+ahead of it has ended, as on cards before sm90.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ def wanted(item: Any) -> bool:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
     index, count = map(int, os.environ["UPRIGHT_SHARE"].split("/"))
-    chosen = [item for item in items if wanted(item)]
+    every = int(os.environ.get("UPRIGHT_EVERY", "1"))
+    met: Counter[str] = Counter()
+    chosen = []
+    for item in filter(wanted, items):
+        function = f"{item.path.name} {item.originalname}"
+        if met[function] % every == 0:
+            chosen.append(item)
+        met[function] += 1
     items[:] = [item for place, item in enumerate(chosen) if place // NEIGHBOURS % count == index]
 
 
@@ -59,7 +67,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" or report.outcome != "passed":
         outcomes[report.outcome] += 1
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    Path(os.environ["UPRIGHT_LAUNCHES"]).write_text(json.dumps({"launches": launches, "outcomes": outcomes}))
+        Path(os.environ["UPRIGHT_LAUNCHES"]).write_text(json.dumps({"launches": launches, "outcomes": outcomes}))

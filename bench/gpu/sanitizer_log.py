@@ -23,30 +23,30 @@ Spans = Mapping[str, Sequence[tuple[int, int]]]  # by the name of a file: first 
 
 @dataclass(frozen=True)
 class Summary:
+    """Of a tool that has not come to its end, as far as it came."""
+
     errors: int
     warnings: int
     complaints: tuple[str, ...] = ()  # each kind and place once, in order
     copies: int = 0  # of the errors, those of one instruction with itself
     handed: int = 0  # of the errors, those between accesses in `handovers`
+    ended: bool = True
 
 
-def read_log(text: str, handovers: Spans | None = None) -> Summary | None:
-    """None when the tool did not come to its end, so that nothing is known.
-
-    `handovers`: where a kernel gives its warps their work.
-    """
+def read_log(text: str, handovers: Spans | None = None) -> Summary:
+    """`handovers`: where a kernel gives its warps their work."""
     found = _RACECHECK.findall(text)
     counts = [(int(errors), int(warnings)) for errors, warnings in found]
     counts += [(int(errors), 0) for errors in _MEMCHECK.findall(text)]
-    if not counts:
-        return None
     told = complaints(text)
+    warnings = sum(complaint.startswith("Warning") for complaint in told)
     return Summary(
-        sum(errors for errors, _ in counts),
-        sum(warnings for _, warnings in counts),
+        sum(errors for errors, _ in counts) if counts else len(told) - warnings,
+        sum(warnings for _, warnings in counts) if counts else warnings,
         tuple(dict.fromkeys(told)),
         sum(_COPIES.match(complaint) is not None for complaint in told),
         sum(_lies_in(handovers or {}, complaint) for complaint in told),
+        bool(counts),
     )
 
 

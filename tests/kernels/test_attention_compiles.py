@@ -115,20 +115,3 @@ def test_products_of_a_few_rows(rows, capability, dtype):
     x, weight = torch.empty(rows, 896, dtype=dtype), torch.empty(1152, 896, dtype=dtype)
     work = Workspace.allocate([(1152, 2)], torch.device("cpu"))
     check(lambda: matmul(x, weight, None, 2, work), capability, "wgmma" if capability == 90 else "mma.sync")
-
-
-@pytest.mark.parametrize("rows", [8, 32, 64])
-@pytest.mark.parametrize("biased", [False, True])
-def test_products_warp_by_warp(rows, biased):
-    pytest.importorskip("triton.experimental.gluon", exc_type=ImportError)
-    from upright.kernels.triton.skinny_matmul import Workspace
-    from upright.kernels.triton.streamed_matmul import matmul
-
-    x, weight = torch.empty(rows, 896, dtype=torch.bfloat16), torch.empty(1152, 896, dtype=torch.bfloat16)
-    bias = torch.empty(1152, dtype=torch.bfloat16) if biased else None
-    work = Workspace.allocate([(1152, 2)], torch.device("cpu"))
-    (launch,) = launches_of(lambda: matmul(x, weight, bias, 2, work))
-    made = compiled(launch)
-    assert made.metadata.shared <= MOST_SHARED[90] / 2
-    assert "wgmma" in made.asm["ptx"]
-    assert "cp.async.bulk.tensor" in made.asm["ptx"]

@@ -81,9 +81,7 @@ def test_what_was_measured_earlier_is_not_measured_again(measured):
     count = len(first.buckets)
     assert measured == [(5, 2, False)] * count + [(3, 4, False)] * count + [(4, 2, True)] * count
     assert {product.product: product.best for product in first.times if product.best is not None} == {
-        (outputs, 2, rows, gated): "skinny, 1 splits"
-        for outputs, gated in ((5, False), (4, True))
-        for rows in first.buckets
+        (outputs, 2, rows, gated): "1 splits" for outputs, gated in ((5, False), (4, True)) for rows in first.buckets
     }
     assert {product: way.keywords["splits"] for product, way in first.ways.items()} == dict.fromkeys(first.ways, 1)
     measured.clear()
@@ -96,7 +94,7 @@ def test_what_was_measured_earlier_is_not_measured_again(measured):
 def test_what_cannot_be_any_more_is_measured_again(measured):
     weights = [torch.randn(5, 2)]
     known = measure_linear(weights).times[0]
-    others = [(6, 2, 1, known.ours), (5, 2, 3, known.ours), (5, 2, 1, {"skinny, 1 splits": 1.0}), (6, 2, 1, {})]
+    others = [(6, 2, 1, known.ours), (5, 2, 3, known.ours), (5, 2, 1, {"1 splits": 1.0}), (6, 2, 1, {})]
     for outputs, inputs, rows, ours in others:
         measured.clear()
         table = measure_linear(weights, earlier=[known, ProductTimes(outputs, inputs, rows, 3.0, ours)])

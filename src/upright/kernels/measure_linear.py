@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import cycle, islice
 
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from upright.kernels.activation import silu_gate
-from upright.kernels.hopper import hopper_kernels
 from upright.kernels.linear import MeasuredLinear, Product, ProductTimes, linear
 from upright.kernels.normalise import rms_norm
 
@@ -60,25 +59,17 @@ def measure_linear(
 
 def ways_of(weights: Sequence[tuple[Tensor, bool]]) -> list[Ways]:
     """Our ways of multiplying by each of `weights`, of which each is gated or not. They share a workspace."""
-    from upright.kernels.triton import skinny_matmul
+    from upright.kernels.triton.skinny_matmul import Workspace, gated, matmul, useful_splits
 
     device = weights[0][0].device
     processors = torch.cuda.get_device_properties(device).multi_processor_count
-    streamed = hopper_kernels("streamed_matmul", device)
-
-    def splits_of(weight: Tensor, is_gated: bool) -> Iterator[tuple[str, Callable[..., Tensor], int]]:
-        skinny = skinny_matmul.gated if is_gated else skinny_matmul.matmul
-        outputs, inputs = weight.shape
-        for splits in skinny_matmul.useful_splits(outputs, inputs, processors):
-            yield f"skinny, {splits} splits", skinny, splits
-        if streamed is not None and not is_gated and streamed.serves(weight):
-            for splits in streamed.useful_splits(outputs, inputs, processors):
-                yield f"streamed, {splits} splits", streamed.matmul, splits
-
-    found = [list(splits_of(*weight)) for weight in weights]
-    products = [(weight.shape[0], way[2]) for (weight, _), some in zip(weights, found, strict=True) for way in some]
-    work = skinny_matmul.Workspace.allocate(products, device)
-    return [{name: partial(kernel, splits=splits, work=work) for name, kernel, splits in some} for some in found]
+    tried = [useful_splits(weight.shape[0], weight.shape[1], processors) for weight, _ in weights]
+    products = [(weight.shape[0], splits) for (weight, _), some in zip(weights, tried, strict=True) for splits in some]
+    work = Workspace.allocate(products, device)
+    return [
+        {f"{splits} splits": partial(gated if is_gated else matmul, splits=splits, work=work) for splits in some}
+        for (_, is_gated), some in zip(weights, tried, strict=True)
+    ]
 
 
 def _same_ways(earlier: Sequence[ProductTimes], ways: Mapping[Shape, Ways]) -> bool:
