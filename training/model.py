@@ -240,6 +240,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: i
         return answer.to(query.dtype)
     parts = []
     for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
-        run = [part[begin:end].transpose(0, 1) for part in (query, key, value)]
-        parts.append(functional.scaled_dot_product_attention(*run, is_causal=causal).transpose(0, 1))
+        q, k, v = (part[begin:end].transpose(0, 1) for part in (query, key, value))
+        parts.append(functional.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(0, 1))
     return torch.cat(parts)

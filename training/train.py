@@ -30,6 +30,7 @@ from training.checkpoint import load_parts, save_parts, weights_of
 from training.encode import Encoder
 from training.feeder import Feeder
 from training.model import Batch, Reader, to_device
+from training.muon import Muon
 from training.recipe import RECIPES
 from training.shape import READER
 from training.world import Split, World
@@ -104,39 +105,60 @@ class Means:
         return found
 
 
+def make_optimisers(model: Reader, options: argparse.Namespace) -> list[torch.optim.Optimizer]:
+    """Matrices of layers move as Muon says, unless --adam; all else as AdamW does."""
+    named = dict(model.named_parameters())
+    inner = [name for name, part in named.items() if part.dim() == 2 and "embed" not in name and not options.adam]
+    rest = [name for name in named if name not in set(inner)]
+    groups = [
+        {"params": [named[name] for name in rest if named[name].dim() > 1], "weight_decay": 0.05},
+        {"params": [named[name] for name in rest if named[name].dim() <= 1], "weight_decay": 0.0},
+    ]
+    fused = next(model.parameters()).is_cuda
+    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.98), fused=fused)]
+    if inner:
+        made.append(Muon([named[name] for name in inner], lr=options.muon_rate, weight_decay=0.05))
+    for optimiser in made:
+        for group in optimiser.param_groups:
+            group["highest"] = group["lr"]
+    return made
+
+
 class Trainer:
     def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
         self.options = options
         self.model = Reader(READER).to(device)
         if options.start is not None:
             self.model.load_state_dict(load_parts(options.start, "last"), strict=True)
-        weights = [part for part in self.model.parameters() if part.dim() > 1]
-        others = [part for part in self.model.parameters() if part.dim() <= 1]
-        groups = [{"params": weights, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=device.type == "cuda")
+        self.optimisers = make_optimisers(self.model, options)
         self.steps = 0
         if options.start is not None and (options.start / "optimiser.pt").exists():
             kept = torch.load(options.start / "optimiser.pt", map_location=device, weights_only=True)
-            self.optimiser.load_state_dict(kept["optimiser"])
+            for optimiser, state in zip(self.optimisers, kept["optimisers"], strict=True):
+                optimiser.load_state_dict(state)
             self.steps = kept["steps"]
+        if device.type == "cuda" and not options.eager:
+            for layer in (*self.model.visual.blocks, *self.model.model.layers):
+                layer.compile(dynamic=True)
         self.mean = [part.detach().clone() for part in self.model.parameters()]
         self.means = Means(device)
         self.device = device
 
-    def rate(self, done: float) -> float:
-        """`done`: of this stage's minutes."""
+    def share(self, done: float) -> float:
+        """Of the highest learning rates, after `done` of this stage's minutes."""
         rising = min(1.0, (self.steps + 1) / WARM_UP)
-        falling = max(0.0, 1.0 - done) if self.options.decay else 1.0
-        return float(self.options.rate * rising * falling)
+        return rising * (max(0.0, 1.0 - done) if self.options.decay else 1.0)
 
     def step(self, batch: Batch, done: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(done)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["highest"] * self.share(done)
         losses, tasks = self.losses(batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
         torch._foreach_lerp_(self.mean, [part.detach() for part in self.model.parameters()], 1 / MEAN_OF)
         self.means.add(losses, tasks)
         self.steps += 1
@@ -156,7 +178,8 @@ class Trainer:
         last = weights_of(self.model)
         save_parts(last, out, "last")
         save_parts(dict(zip(last, self.mean, strict=True)), out, "mean")
-        torch.save({"optimiser": self.optimiser.state_dict(), "steps": self.steps}, out / "optimiser.pt")
+        states = [optimiser.state_dict() for optimiser in self.optimisers]
+        torch.save({"optimisers": states, "steps": self.steps}, out / "optimiser.pt")
 
 
 def train(options: argparse.Namespace) -> None:
@@ -202,7 +225,7 @@ def _train(options: argparse.Namespace, feeder: Feeder, held_out: Feeder) -> Non
                 tell(
                     step=trainer.steps, batches=options.first + trainer.steps - first,
                     minutes=round(done * options.minutes, 2),
-                    rate=trainer.rate(done), steps_per_second=round(TOLD_EVERY / (now - told), 2),
+                    rate=round(trainer.share(done), 4), steps_per_second=round(TOLD_EVERY / (now - told), 2),
                     waited=round(waited / (now - told), 3), patches_per_second=round(patches / (now - told)),
                     tokens_per_second=round(tokens / (now - told)), losses=losses,
                 )  # fmt: skip
@@ -224,7 +247,10 @@ def main() -> None:
     parser.add_argument("--from", dest="start", type=Path, help="where an earlier stage has left its files")
     parser.add_argument("--first", type=int, default=0, help="number of the first batch: none is used twice")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="whole")
-    parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate")
+    parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate, of AdamW")
+    parser.add_argument("--muon-rate", type=float, default=0.02, help="and that of Muon")
+    parser.add_argument("--adam", action="store_true", help="AdamW for all weights")
+    parser.add_argument("--eager", action="store_true", help="compile nothing")
     parser.add_argument("--decay", action="store_true", help="let the learning rate fall to nothing in this stage")
     parser.add_argument("--processes", type=int, default=15, help="that make batches")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="batches that the end is measured on")
