@@ -57,7 +57,9 @@ def ask_for(rng: random.Random, document: Document, field: Field, split: Split) 
         sentence = rng.choice(special)
     else:
         sentence = rng.choice(FRAMES[split])
-    return Asked(_worded(rng, sentence, document.kind, name, field.label, split), field.value, _article(field, name), field)
+    return Asked(
+        _worded(rng, sentence, document.kind, name, field.label, split), field.value, _article(field, name), field
+    )
 
 
 def ask_missing(rng: random.Random, document: Document, world: World) -> Asked:
@@ -72,7 +74,9 @@ def ask_missing(rng: random.Random, document: Document, world: World) -> Asked:
     names = {name.lower() for field in document.fields.values() for name in (*field.names, field.label)}
     absent = [
         kind for kind, asked in _ASKED_FOR.items()
-        if is_surely_missing(kind, present) and not names & {name.lower() for name in asked}
+        if is_surely_missing(kind, present)
+        and not names & {name.lower() for name in asked}
+        and not (document.kind in ("letter", "note") and kind in _IN_PROSE)
     ]  # fmt: skip
     kind = rng.choice(absent)
     name = rng.choice(_ASKED_FOR[kind])
@@ -82,6 +86,13 @@ def ask_missing(rng: random.Random, document: Document, world: World) -> Asked:
     return Asked(_worded(rng, sentence, document.kind, name, name, split), MISSING, f"the {name}", None)
 
 
+# What sentences mention by chance.
+_IN_PROSE = frozenset({"name", "first_name", "last_name", "date", "time", "amount", "price", "total", "company", "shop",
+                       "city", "venue", "origin", "destination", "occupation", "department", "doctor", "contact",
+                       "employer", "bank", "fee", "rent", "deposit", "income", "issued", "start", "end", "due",
+                       "expiry", "nationality", "weight", "height", "hours", "address", "postcode", "subject", "cash",
+                       "subtotal", "passenger", "payer", "payee", "cashier", "recipient", "departure", "arrival",
+                       "birth_place", "birth", "service", "train", "model", "tax", "discount"})  # fmt: skip
 # Their sentences fit other fields as well ("How much is it?"), so what is missing is asked for by its name.
 _VAGUE = frozenset({"amount", "price", "name", "date", "time", "total", "shop", "recipient", "code", "origin", "phone",
                     "destination", "venue", "seat", "expiry", "issued", "payee", "table", "due", "subtotal", "method",

@@ -13,7 +13,7 @@ from training.dialogues.offers import SAVE, offered
 from training.dialogues.phrases import ENDINGS
 from training.render.documents import LAYOUTS, draft, finish
 from training.render.fields import Document
-from training.render.letters import MEMO, NOTE
+from training.render.notes import MEMO, NOTE
 from training.samples import Call, Sample, Turn
 from training.world import Split, World
 
@@ -37,8 +37,8 @@ WISHES: dict[Split, tuple[str, ...]] = {
 }  # fmt: skip
 RESULTS: dict[Split, tuple[str, ...]] = {
     "train": ("saved", "Saved.", "done", "ok", "OK", '{"ok": true}', '{"saved": true}', '{"status": "ok"}',
-              '{"status": "saved"}', '{"result": "saved"}', "true", "null", "1", '{"ok": true, "id": 7}', "Answer saved.",
-              '{"saved": "VALUE"}', "saved VALUE"),
+              '{"status": "saved"}', '{"result": "saved"}', "true", "null", "1", '{"ok": true, "id": 7}',
+              "Answer saved.", '{"saved": "VALUE"}', "saved VALUE"),
     "held-out": ("stored", '{"success": true}', "Done.", '{"error": null}', '{"answer": "VALUE", "saved": true}'),
 }  # fmt: skip
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import random
 
 from training.dialogues.asking import system
-from training.render import letters, receipts
+from training.render import letters, notes, receipts
 from training.render.documents import draft, finish
 from training.render.drafts import Layout
 from training.samples import Sample, Turn
 from training.world import Split, World
 
 _LAYOUTS: dict[Split, tuple[Layout, ...]] = {
-    "train": (receipts.TILL, receipts.SHOP, receipts.RESTAURANT, letters.HEAD, letters.NOTE, letters.LABEL),
-    "held-out": (receipts.SUMS_FIRST, receipts.CAFE, letters.MEMO),
+    "train": (receipts.TILL, receipts.SHOP, receipts.RESTAURANT, letters.HEAD, notes.NOTE, letters.LABEL),
+    "held-out": (receipts.SUMS_FIRST, receipts.CAFE, notes.MEMO),
 }
 WISHES: dict[Split, tuple[str, ...]] = {
     "train": (

@@ -71,7 +71,9 @@ def _slip(rng: random.Random, world: World) -> Draft:
     width = rng.randrange(520, 760)
     sheet = Sheet(width, chosen.paper)
     big = chosen.heading(1.4)
-    title = rng.choice(("Credit transfer", "PAYMENT SLIP", "Paying-in slip", "Deposit slip", "Bank giro credit", "Transfer order"))  # fmt: skip
+    title = rng.choice(
+        ("Credit transfer", "PAYMENT SLIP", "Paying-in slip", "Deposit slip", "Bank giro credit", "Transfer order")
+    )
     sheet.text(22, 14, title, big)
     kinds = ["payee", "iban" if rng.random() < 0.6 else "account", "amount"]
     kinds += rng.sample(("bic", "purpose", "payer", "date", "bank", "sort_code"), rng.randrange(1, 5))
@@ -89,7 +91,9 @@ def cheque(rng: random.Random, world: World) -> Draft:
     width = rng.randrange(620, 780)
     sheet = Sheet(width, chosen.paper)
     small, pen, big = chosen.small(), chosen.value(1.2), chosen.heading(1.3)
-    bank, payee, amount, day, number, account = fill(rng, world, manner, ("bank", "payee", "amount", "date", "cheque", "account"))  # fmt: skip
+    bank, payee, amount, day, number, account = fill(
+        rng, world, manner, ("bank", "payee", "amount", "date", "cheque", "account")
+    )
     x, right, y = 26, width - 26, 20
     sheet.text(x, y, bank.value, big)
     sheet.text(right, y, number.value, small, "right")
@@ -115,7 +119,14 @@ def cheque(rng: random.Random, world: World) -> Draft:
     if x + small.width(f"{account.label}: {account.value}") > right - 210:
         sheet.marks.pop()
     sheet.height = y + leading(small) + 18
-    fields = (Field("bank", bank.value, bank.names), payee, amount, day, Field("cheque", number.value, number.names), account)  # fmt: skip
+    fields = (
+        Field("bank", bank.value, bank.names),
+        payee,
+        amount,
+        day,
+        Field("cheque", number.value, number.names),
+        account,
+    )
     return Draft("cheque", "cheque", sheet, fields)
 
 
@@ -144,4 +155,3 @@ IDENTITY = _card("identity", "identity card", _IDENTITY, ("above", "left"), 4, 7
 MEMBER = _card("member", "membership card", _PERSONAL, ("above", "left", "inside"), 3, 5)
 WORK = _card("work", "staff card", _WORK, ("above", "left"), 3, 5)
 SLIP, CHEQUE, BADGE = _slip, cheque, badge
-

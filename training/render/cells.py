@@ -13,7 +13,6 @@ from training.render.sheets import Bar, Colour, Dashes, Frame, Sheet, Stroke, Ty
 
 Place = Literal["above", "left", "inside", "below", "axis", "table"]
 Border = Literal["none", "line", "dots", "box", "fill"]
-PLACES: dict[str, tuple[Place, ...]] = {"train": ("above", "left", "inside"), "held-out": ("below", "axis", "table")}
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,9 @@ class Cell:
 
 
 def cell_style(rng: random.Random, look: Look, place: Place, border: Border | None = None) -> Cell:
-    chosen = border or rng.choice(("none", "line", "dots", "box", "fill"))
-    if place == "inside":
-        chosen = "box" if border is None else border
-    if place == "below":
-        chosen = rng.choice(("line", "dots"))
+    borders: dict[Place, tuple[Border, ...]] = {"inside": ("box",), "below": ("line", "dots")}
+    anyhow: tuple[Border, ...] = ("none", "line", "dots", "box", "fill")
+    chosen = rng.choice(borders.get(place, anyhow)) if border is None or place == "below" else border
     label = look.small(rng.choice((look.ink, look.ink, look.accent)))
     if place in ("above", "inside", "below"):  # small labels, but not below what can be read
         label = Type(label.face, max(round(label.size * 0.92), 14), label.colour)
@@ -127,7 +124,7 @@ def grid(
     """
     width = right - x
     columns = max(1, columns)
-    step = 0 if style.place == "inside" and style.border == "box" or style.place == "table" else gap
+    step = 0 if (style.place == "inside" and style.border == "box") or style.place == "table" else gap
     column = (width - step * (columns - 1)) // columns
     label_width = style.label_width(fields)
     rows: list[list[Field]] = []

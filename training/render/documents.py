@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from training.render import cards, forms, invoices, letters, receipts, tickets
+from training.render import cards, forms, invoices, letters, notes, receipts, tickets
 from training.render.degrade import degrade
 from training.render.drafts import Draft, Layout
 from training.render.fields import TOKENS, Document, tokens
@@ -14,12 +14,12 @@ from training.world import Split, World
 LAYOUTS: dict[Split, tuple[Layout, ...]] = {
     "train": (
         receipts.TILL, receipts.SHOP, receipts.RESTAURANT, invoices.CLASSIC, invoices.BANDED, invoices.PLAIN,
-        forms.COLUMN, forms.GRID, forms.TWO_SIDES, letters.HEAD, letters.NOTE, letters.LABEL, tickets.PASS,
+        forms.COLUMN, forms.GRID, forms.TWO_SIDES, letters.HEAD, notes.NOTE, letters.LABEL, tickets.PASS,
         tickets.COUPON, cards.IDENTITY, cards.MEMBER, cards.WORK, cards.SLIP,
     ),
     "held-out": (
         receipts.SUMS_FIRST, receipts.CAFE, invoices.SIDE, forms.TABLE, forms.UNDER, tickets.EVENT, cards.BADGE,
-        cards.CHEQUE, letters.MEMO,
+        cards.CHEQUE, notes.MEMO,
     ),
 }  # fmt: skip
 CLEAN = 1 / 3  # of all documents

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from training.render.fields import TOKENS, Field, are_clear, tokens
-from training.render.sheets import Sheet
+from training.render.sheets import Sheet, are_apart
 from training.world import World
 
 
@@ -29,15 +29,13 @@ class Draft:
         sheet = self.sheet
         if not self.fields or sheet.height < 48 or tokens(sheet.width, sheet.height) > TOKENS:
             return False
+        boxes = [ink.box for ink in sheet.inks]
         inside = all(
-            ink.x >= 2
-            and ink.y >= 0
-            and ink.x + ink.type.width(ink.text) <= sheet.width - 2
-            and ink.y + ink.type.height <= sheet.height + 2
-            for ink in sheet.inks
+            left >= 2 and top >= 0 and right <= sheet.width - 2 and bottom <= sheet.height - 2
+            for left, top, right, bottom in boxes
         )
         shown = all(ink.type.shows(ink.text) for ink in sheet.inks)
-        return inside and shown and are_clear(self.fields)
+        return inside and shown and are_clear(self.fields) and are_apart(boxes)
 
 
 Layout = Callable[[random.Random, World], Draft]

@@ -13,16 +13,20 @@ from training.render.sheets import Bar, Frame, Sheet, leading
 from training.world import World
 
 _TOPICS: dict[str, tuple[str, ...]] = {
-    "Application": ("name", "birth", "address", "phone", "email", "occupation", "employer", "nationality", "income", "date"),
+    "Application": ("name", "birth", "address", "phone", "email", "occupation", "employer", "income", "date"),
     "Insurance claim": ("name", "policy", "case", "address", "phone", "plate", "date", "amount", "iban", "bank"),
-    "Registration": ("first_name", "last_name", "birth", "birth_place", "nationality", "city", "postcode", "email", "mobile", "passport"),
-    "Patient record": ("name", "birth", "patient", "doctor", "contact", "phone", "insurance", "height", "weight", "date"),
+    "Registration": ("first_name", "last_name", "birth", "birth_place", "nationality", "city", "postcode",
+                     "email", "mobile", "passport"),
+    "Patient record": ("name", "birth", "patient", "doctor", "contact", "phone", "insurance", "height", "weight",
+                       "date"),
     "Membership": ("name", "member", "address", "email", "start", "end", "fee", "account", "sort_code", "mobile"),
-    "Staff record": ("name", "staff", "department", "occupation", "room", "start", "contact", "tax_id", "hours", "account"),
+    "Staff record": ("name", "staff", "department", "occupation", "room", "start", "contact", "tax_id", "hours",
+                     "account"),
     "Vehicle": ("name", "plate", "model", "serial", "licence", "issued", "expiry", "fee", "company", "city"),
     "Tenancy": ("name", "address", "rent", "deposit", "start", "end", "account", "bank", "phone", "reference"),
     "Order form": ("company", "customer", "order", "reference", "address", "email", "phone", "fax", "date", "amount"),
-    "Enrolment": ("first_name", "last_name", "student", "birth", "department", "start", "contact", "mobile", "email", "fee"),
+    "Enrolment": ("first_name", "last_name", "student", "birth", "department", "start", "contact", "mobile", "email",
+                  "fee"),
     "Repair order": ("name", "serial", "model", "issued", "case", "phone", "amount", "deposit", "service", "date"),
 }  # fmt: skip
 _QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -53,7 +57,8 @@ def _choice(rng: random.Random) -> Choice:
 
 def odd_field(rng: random.Random, world: World) -> Field:
     """With a label that no list has, so that labels have to be read."""
-    label = " ".join(world.texts.title(rng).split()[:2]).strip(" ,:;.-")
+    words = [word.strip(",:;.-") for word in world.texts.title(rng).split()]
+    label = " ".join([word for word in words if len(word) > 3][:2]).capitalize() or "Remark"
     value = rng.choice((world.texts.code, world.texts.person, world.texts.company))(rng)
     return Field("other", value, (label,), label)
 
@@ -120,4 +125,3 @@ TWO_SIDES = _maker("two-sides", ("left", "above", "above"), (2,))
 # Held out: labels in a shaded column of a ruled table or flush right, and labels under the line.
 TABLE = _maker("table", ("table", "axis"), (1,))
 UNDER = _maker("under", ("below",), (1, 2))
-

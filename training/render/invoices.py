@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from training.render import values
 from training.render.cells import cell_style, grid
@@ -52,9 +53,12 @@ def letterhead(rng: random.Random, world: World, *more: str) -> Letterhead:
 
 def _numbers(rng: random.Random, world: World, manner: Manner) -> list[Field]:
     day = values.day(rng, 2010)
-    number = values.patterned(rng, rng.choice(("INV-#####", "#####", "######", "##-####", "@@####", "INV####", "#/####", "2###-###", "@-#####")))  # fmt: skip
+    number = values.patterned(
+        rng,
+        rng.choice(("INV-#####", "#####", "######", "##-####", "@@####", "INV####", "#/####", "2###-###", "@-#####")),
+    )
     label = rng.choice(("Invoice number", "Invoice no.", "Invoice #", "Invoice No", "Inv. no.", "Number"))
-    due = day + values.timedelta(rng.choice((7, 10, 14, 21, 30, 45, 60, 90)))
+    due = day + timedelta(rng.choice((7, 10, 14, 21, 30, 45, 60, 90)))
     found = [Field("invoice_number", number, ("invoice number", "number of the invoice"), label),
              Field("date", manner.date(day), ("date", "invoice date", "date of the invoice"),
                    rng.choice(("Date", "Invoice date", "Date of invoice", "Issued")))]  # fmt: skip
@@ -63,10 +67,21 @@ def _numbers(rng: random.Random, world: World, manner: Manner) -> list[Field]:
                            rng.choice(("Due date", "Due", "Payment due", "Pay by"))))  # fmt: skip
     if rng.random() < 0.4:
         order = values.patterned(rng, rng.choice(("PO-####", "#######", "@@@-###", "45######")))
-        found.append(Field("order", order, ("order number",), rng.choice(("Order number", "Order no.", "PO number", "Your order"))))  # fmt: skip
+        found.append(
+            Field(
+                "order", order, ("order number",), rng.choice(("Order number", "Order no.", "PO number", "Your order"))
+            )
+        )
     if rng.random() < 0.3:
         customer = values.patterned(rng, rng.choice(("C#####", "K-####", "#####", "@@-###")))
-        found.append(Field("customer", customer, ("customer number",), rng.choice(("Customer no.", "Customer number", "Client no."))))  # fmt: skip
+        found.append(
+            Field(
+                "customer",
+                customer,
+                ("customer number",),
+                rng.choice(("Customer no.", "Customer number", "Client no.")),
+            )
+        )
     return found
 
 
@@ -99,8 +114,8 @@ def _bill(rng: random.Random, world: World, wide: int) -> Bill:
     manner = chosen.manner(rng)
     longest = round(wide * 0.42 / chosen.small().width("n"))
     sold = sale(rng, world, rng.randrange(1, 6), 4, 900, max(longest, 8))
-    return Bill(chosen, manner, letterhead(rng, world, "supplier"), _numbers(rng, world, manner), replace(sold, included=False),
-                _bank(rng, world))  # fmt: skip
+    head, numbers = letterhead(rng, world, "supplier"), _numbers(rng, world, manner)
+    return Bill(chosen, manner, head, numbers, replace(sold, included=False), _bank(rng, world))
 
 
 def _pairs(sheet: Sheet, fields: list[Field], label: Type, value: Type, x: int, y: int, right: int) -> int:
@@ -120,7 +135,9 @@ def _party(sheet: Sheet, bill: Bill, title: str, field: Field, lines: tuple[str,
     return sheet.texts(x, y, [field.value, *lines], small)
 
 
-def _table_and_sums(rng: random.Random, sheet: Sheet, bill: Bill, x: int, y: int, right: int, boxed: bool = False) -> tuple[int, list[Field]]:  # fmt: skip
+def _table_and_sums(
+    rng: random.Random, sheet: Sheet, bill: Bill, x: int, y: int, right: int, boxed: bool = False
+) -> tuple[int, list[Field]]:
     look, manner = bill.look, bill.manner
     y, fields = table(rng, sheet, look, manner, bill.sold, ledger(rng, boxed), x, y, right)
     below = sums(manner, rng, bill.sold)
@@ -159,7 +176,18 @@ def classic(rng: random.Random, world: World) -> Draft:
     start = max(y, 24 + leading(big))
     right_bottom = _pairs(sheet, bill.numbers, label, look.small(), right - rng.randrange(260, 310), start, right)
     y = max(left_bottom, right_bottom) + 12
-    y = _party(sheet, bill, rng.choice(("Bill to", "To", "Customer", "Billed to", "Sold to")), head.recipient, head.recipient_lines, x, y) + 14  # fmt: skip
+    y = (
+        _party(
+            sheet,
+            bill,
+            rng.choice(("Bill to", "To", "Customer", "Billed to", "Sold to")),
+            head.recipient,
+            head.recipient_lines,
+            x,
+            y,
+        )
+        + 14
+    )
     y, more = _table_and_sums(rng, sheet, bill, x, y, right)
     return _done(sheet, bill, "classic", _foot(rng, sheet, bill, x, y + 14), more)
 
@@ -180,8 +208,12 @@ def banded(rng: random.Random, world: World) -> Draft:
         sheet.text(right, (high - name.height) // 2, head.sender.value, name, "right")
         left_bottom = sheet.texts(x, y, ["From:", *head.sender_lines], look.small())
     else:
-        left_bottom = _party(sheet, bill, rng.choice(("From", "Seller", "Issued by")), head.sender, head.sender_lines, x, y)  # fmt: skip
-    right_bottom = _party(sheet, bill, rng.choice(("Bill to", "To", "Customer")), head.recipient, head.recipient_lines, width // 2 + 10, y)  # fmt: skip
+        left_bottom = _party(
+            sheet, bill, rng.choice(("From", "Seller", "Issued by")), head.sender, head.sender_lines, x, y
+        )
+    right_bottom = _party(
+        sheet, bill, rng.choice(("Bill to", "To", "Customer")), head.recipient, head.recipient_lines, width // 2 + 10, y
+    )
     style = cell_style(rng, look, rng.choice(("above", "inside")), rng.choice(("box", "none", "fill")))
     y, placed = grid(sheet, style, bill.numbers, x, max(left_bottom, right_bottom) + 14, right, len(bill.numbers), 12)
     bill = replace(bill, numbers=placed)
@@ -207,7 +239,12 @@ def plain(rng: random.Random, world: World) -> Draft:
     for field in bill.numbers:
         sheet.text(x, y, f"{field.label}{colon} {field.value}", small)
         y += leading(small)
-    y = _party(sheet, bill, rng.choice(("To:", "Bill to:", "Customer:")), head.recipient, head.recipient_lines, x, y + 8) + 12  # fmt: skip
+    y = (
+        _party(
+            sheet, bill, rng.choice(("To:", "Bill to:", "Customer:")), head.recipient, head.recipient_lines, x, y + 8
+        )
+        + 12
+    )
     y, more = _table_and_sums(rng, sheet, bill, x, y, right)
     return _done(sheet, bill, "plain", _foot(rng, sheet, bill, x, y + 12), more)
 

@@ -63,11 +63,11 @@ def _place(rng: random.Random, world: World, manner: Manner) -> str:
 
 
 def _first(rng: random.Random, world: World, manner: Manner) -> str:
-    return world.texts.person(rng).split(" ")[0]
+    return values.first_name(rng, world)
 
 
 def _last(rng: random.Random, world: World, manner: Manner) -> str:
-    return world.texts.person(rng).split(" ")[-1]
+    return values.last_name(rng, world)
 
 
 _COUNTRIES = ("Australian", "Austrian", "Belgian", "Brazilian", "British", "Bulgarian", "Canadian", "Chilean", "Danish",
@@ -77,7 +77,8 @@ _JOBS = ("Accountant", "Architect", "Baker", "Bus driver", "Carpenter", "Chemist
          "Electrician", "Engineer", "Farmer", "Gardener", "Journalist", "Lawyer", "Librarian", "Mechanic", "Nurse",
          "Painter", "Pilot", "Plumber", "Surveyor", "Tailor", "Teacher", "Translator", "Waiter")  # fmt: skip
 _DEPARTMENTS = ("Accounts", "Archive", "Design", "Finance", "Legal", "Logistics", "Maintenance", "Marketing",
-                "Personnel", "Planning", "Purchasing", "Research", "Sales", "Security", "Stores", "Training")  # fmt: skip
+                "Personnel", "Planning", "Purchasing", "Research", "Sales", "Security", "Stores",
+                "Training")  # fmt: skip
 _NUMBER = ("######", "########", "##-####-##", "###-###-###", "@@######", "@-######", "#### ####", "@@-####-@",
            "##########", "@@@-#####", "#####/##", "*****-*****", "@## ### ###")  # fmt: skip
 
@@ -92,7 +93,8 @@ KINDS: dict[str, Kind] = {
     "name": Kind(("Name", "Full name", "Name in full", "Applicant", "Your name"), ("name", "full name"), _person),
     "first_name": Kind(("First name", "Given name", "Forename"), ("first name", "given name"), _first),
     "last_name": Kind(("Last name", "Surname", "Family name"), ("last name", "surname", "family name"), _last),
-    "birth": Kind(("Date of birth", "Birth date", "Born", "D.O.B."), ("date of birth", "birth date"), _date(1930, 2012)),
+    "birth": Kind(("Date of birth", "Birth date", "Born", "D.O.B."),
+                  ("date of birth", "birth date"), _date(1930, 2012)),
     "birth_place": Kind(("Place of birth", "Birthplace"), ("place of birth", "birthplace"), _place),
     "nationality": Kind(("Nationality", "Citizenship"), ("nationality",), _one(*_COUNTRIES)),
     "address": Kind(("Address", "Home address", "Street address"), ("address", "home address"), _address),
@@ -163,7 +165,7 @@ KINDS: dict[str, Kind] = {
     "payer": Kind(("Payer", "Paid in by", "Account holder"), ("payer", "account holder"), _person),
     "cheque": _numbered("Cheque", "Check no.", names=("check number",)),
     "purpose": Kind(("Purpose", "Payment details", "For"), ("purpose of the payment", "payment details"),
-                    lambda rng, world, manner: f"{rng.choice(('Invoice', 'Rent', 'Order', 'Fees'))} {world.texts.code(rng)}"),
+                    lambda rng, world, manner: rng.choice(("Invoice ", "Rent ", "Fees ")) + world.texts.code(rng)),
     "flight": Kind(("Flight", "Flight no."), ("flight", "flight number"), _of("@@###", "@@ ###", "@@ ####", "@# ###")),
     "train": Kind(("Train", "Train no."), ("train", "train number"), _of("IC ###", "@@ ####", "####", "RE ##")),
     "gate": Kind(("Gate",), ("gate",), _of("@##", "@#", "##", "#@")),

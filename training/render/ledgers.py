@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from training.render.fields import Field
@@ -53,7 +54,9 @@ def table(
     cells = [_row(manner, item) for item in sold.items]
     pad = 8
     widths = {
-        column: max(text.width(row[column]) for row in [heads, *cells]) + 2 * pad for column in columns if column != what
+        column: max(text.width(row[column]) for row in [heads, *cells]) + 2 * pad
+        for column in columns
+        if column != what
     }
     widths[what] = right - x - sum(widths.values())
     edges = [x]
@@ -77,7 +80,7 @@ def table(
         if (index == 0 and form.band == "ruled") or (index and form.ruled):
             sheet.rule(x, y, right, look.faint)
     if form.boxed:
-        for left, end in zip(edges, edges[1:], strict=False):
+        for left, end in pairwise(edges):
             sheet.marks.append(Frame(left, top, end, y, look.faint))
         sheet.rule(x, top + step, right, look.faint)
     else:
@@ -92,8 +95,10 @@ def _row(manner: Manner, item: Item) -> dict[str, str]:
 
 def _asked(manner: Manner, item: Item, form: Ledger) -> list[Field]:
     name = item.name
-    fields = [Field("item_quantity", str(item.quantity), (f"quantity of {name}",)),
-              Field("item_amount", manner.item(item.amount), (f"amount for {name}", f"line total of {name}"))]  # fmt: skip
+    fields = [
+        Field("item_quantity", str(item.quantity), (f"quantity of {name}",)),
+        Field("item_amount", manner.item(item.amount), (f"amount for {name}", f"line total of {name}")),
+    ]
     if form.unit:
         fields.append(Field("item_unit", manner.item(item.unit), (f"unit price of {name}", f"price of one {name}")))
     return fields
@@ -104,7 +109,14 @@ def sums(manner: Manner, rng: random.Random, sold: Sale) -> list[Field]:
     tax = rng.choice(("VAT", "VAT", "Tax", "Sales tax", "GST"))
     names = {"VAT": ("VAT", "amount of VAT"), "GST": ("GST", "amount of GST")}.get(tax, ("tax", "amount of tax"))
     label = f"{tax} {sold.percent}" if rng.random() < 0.6 else f"{tax} ({sold.percent})" if rng.random() < 0.5 else tax
-    found = [Field("subtotal", manner.money(sold.subtotal), ("subtotal", "net amount"), rng.choice(("Subtotal", "Net amount", "Net total")))]  # fmt: skip
+    found = [
+        Field(
+            "subtotal",
+            manner.money(sold.subtotal),
+            ("subtotal", "net amount"),
+            rng.choice(("Subtotal", "Net amount", "Net total")),
+        )
+    ]
     if sold.discount:
         found.append(Field("discount", "-" + manner.money(sold.discount), ("discount",), "Discount"))
     found.append(Field("tax", manner.money(sold.tax), names, label))
@@ -120,6 +132,7 @@ def print_sums(
     text = look.small()
     big = look.heading(rng.choice((1.0, 1.2, 1.4)), look.ink)
     way = rng.choice(("bar", "rule", "plain"))
+    x = min(x, right - 40 - max(big.width(field.label) + big.width(field.value) for field in fields))
     for field in fields:
         last = field.kind == "total"
         kind = big if last else text

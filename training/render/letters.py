@@ -1,4 +1,4 @@
-"""What is mostly lines of text: heads of letters, notes with a code, labels on parcels."""
+"""Heads of letters, and the labels of parcels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from training.render.fields import Field
 from training.render.invoices import letterhead
 from training.render.kinds import filled
 from training.render.looks import look
-from training.render.sheets import Frame, Sheet, Type, bars, leading
+from training.render.sheets import Align, Frame, Sheet, bars, leading
 from training.render.typeset import wrap
 from training.world import World
 
@@ -25,13 +25,14 @@ def head(rng: random.Random, world: World) -> Draft:
     width = rng.randrange(520, 720)
     sheet = Sheet(width, chosen.paper)
     parties = letterhead(rng, world)
-    small, big = Type(chosen.body, chosen.small().size, chosen.ink), chosen.heading(rng.uniform(1.2, 1.7))
+    small, big = chosen.small(), chosen.heading(rng.uniform(1.2, 1.7))
     middle = rng.random() < 0.4
     x, right, y = 34, width - 34, 24
     lines = [parties.sender.value, *parties.sender_lines]
-    align, at = ("centre", width // 2) if middle else ("left", x)
-    sheet.text(at, y, parties.sender.value, big, "centre" if align == "centre" else "left")
-    y = sheet.texts(at, y + leading(big), parties.sender_lines, small, "centre" if middle else "left") + 6
+    at: int = width // 2 if middle else x
+    align: Align = "centre" if middle else "left"
+    sheet.text(at, y, parties.sender.value, big, align)
+    y = sheet.texts(at, y + leading(big), parties.sender_lines, small, align) + 6
     if rng.random() < 0.5:
         sheet.rule(x, y, right, chosen.accent, 2)
     y = sheet.texts(x, y + 14, [parties.recipient.value, *parties.recipient_lines], small) + 12
@@ -39,7 +40,10 @@ def head(rng: random.Random, world: World) -> Draft:
     fields = list(parties.fields)
     day = manner.date(values.day(rng, 1990))
     place = values.city(rng) + ", " if rng.random() < 0.3 else ""
-    sheet.text(right, y, place + day, small, "right") if rng.random() < 0.5 else sheet.text(x, y, place + day, small)
+    if rng.random() < 0.5:
+        sheet.text(right, y, place + day, small, "right")
+    else:
+        sheet.text(x, y, place + day, small)
     fields.append(Field("date", day, ("date", "date of the letter")))
     lines.append(place + day)
     y += leading(small) + 8
@@ -56,68 +60,12 @@ def head(rng: random.Random, world: World) -> Draft:
         fields.append(Field("subject", subject, ("subject", "subject of the letter")))
     person = parties.recipient.value
     body = [rng.choice(_GREETINGS).format(name=person)]
-    if rng.random() < 0.6:
-        body += wrap(small.face, small.size, world.texts.paragraph(rng, rng.randrange(60, 200)), right - x)
+    text = world.texts.paragraph(rng, rng.randrange(60, 200))
+    if rng.random() < 0.7 and values.is_prose(text):
+        body += wrap(small.face, small.size, text, right - x)
     y = sheet.texts(x, y + 4, body, small)
     sheet.height = y + rng.randrange(12, 30)
     return Draft("letter", "head", sheet, tuple(fields), (*lines, *body))
-
-
-_WHAT = {
-    "code": (("Code", "Your code", "Access code", "The code is", "Security code"), ("code", "access code")),
-    "serial": (("Serial number", "Serial no.", "S/N"), ("serial number",)),
-    "reference": (("Reference", "Ref.", "Your reference"), ("reference", "reference number")),
-    "booking": (("Booking code", "Confirmation code"), ("booking code", "confirmation code")),
-    "password": (("Password", "Your password", "Wi-Fi password"), ("password",)),
-}
-
-
-def _note(rng: random.Random, world: World, layout: str, held_out: bool) -> Draft:
-    """A few lines, one of which has a code behind its label."""
-    chosen = look(rng, world, "any", 0.3)
-    small, value = chosen.small(), chosen.value()
-    if rng.random() < 0.6:
-        value = small
-    width = rng.randrange(300, 640)
-    sheet = Sheet(width, chosen.paper)
-    x, y = rng.randrange(14, 40), rng.randrange(14, 40)
-    kind = rng.choice(list(_WHAT))
-    labels, names = _WHAT[kind]
-    label, code = rng.choice(labels), world.texts.code(rng)
-    around = [wrap(small.face, small.size, world.texts.sentence(rng), width - 2 * x) for _ in range(rng.randrange(0, 3))]
-    around = [lines for lines in around if len(lines) <= 3]
-    before = rng.randrange(len(around) + 1)
-    lines: list[str] = []
-    align, at = ("centre", width // 2) if rng.random() < (0.9 if held_out else 0.25) else ("left", x)
-    for index in range(len(around) + 1):
-        if index == before:
-            name = label + ("" if label.endswith("is") else ":")
-            if held_out:  # above each other, with a frame around the code
-                sheet.text(width // 2, y, name, small, "centre")
-                y += leading(small) + 6
-                half = value.width(code) // 2 + 12
-                sheet.marks.append(Frame(width // 2 - half, y - 4, width // 2 + half, y + leading(value) + 2, chosen.ink))  # fmt: skip
-                sheet.text(width // 2, y, code, value, "centre")
-                lines += [name, code]
-                y += leading(value) + 8
-            else:
-                left = sheet.text(x, y, name, small)
-                sheet.text(x + left + small.width("n"), y + small.ascent - value.ascent, code, value)
-                lines.append(f"{name} {code}")
-                y += leading(small) + 6
-        if index < len(around):
-            lines += around[index]
-            y = sheet.texts(at, y, around[index], small, "centre" if align == "centre" else "left") + 6
-    sheet.height = y + rng.randrange(10, 30)
-    return Draft("note", layout, sheet, (Field(kind, code, names, label),), tuple(lines))
-
-
-def note(rng: random.Random, world: World) -> Draft:
-    return _note(rng, world, "note", held_out=False)
-
-
-def memo(rng: random.Random, world: World) -> Draft:
-    return _note(rng, world, "memo", held_out=True)
 
 
 def label(rng: random.Random, world: World) -> Draft:
@@ -139,7 +87,8 @@ def label(rng: random.Random, world: World) -> Draft:
     y += 12
     lines = [titles[0], parties.sender.value, *home, titles[1], parties.recipient.value, *parties.recipient_lines]
     fields = [field for field in parties.fields if field.kind not in ("phone", "email")]
-    for kind in ("tracking", *rng.sample(("weight", "service", "parcels", "order", "date", "reference"), rng.randrange(1, 4))):  # fmt: skip
+    more = rng.sample(("weight", "service", "parcels", "order", "date", "reference"), rng.randrange(1, 4))
+    for kind in ("tracking", *more):
         field = filled(rng, world, manner, kind)
         left = sheet.text(x, y, field.label + ":", small)
         sheet.text(x + left + 8, y + small.ascent - value.ascent, field.value, value)
@@ -152,4 +101,4 @@ def label(rng: random.Random, world: World) -> Draft:
     return Draft("shipping label", "label", sheet, tuple(fields), tuple(lines))
 
 
-HEAD, NOTE, MEMO, LABEL = head, note, memo, label
+HEAD, LABEL = head, label

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from training.render.sheets import Colour, Type, has_glyph, typed
+from training.render.sheets import Colour, Type, typed
 from training.render.values import Manner, manner
 from training.world import Face, FontKind, World
 
@@ -47,7 +47,7 @@ class Look:
         return typed(self.display, self.x_height * factor, colour or self.accent)
 
     def manner(self, rng: random.Random) -> Manner:
-        signs = all(has_glyph(face, sign) for face in (self.body, self.filled, self.display) for sign in "£€")
+        signs = all(kind.shows("£€") for kind in (self.small(), self.value(), self.heading(1)))
         return manner(rng, signs)
 
 

@@ -84,20 +84,40 @@ def _head(rng: random.Random, world: World, till: Till) -> Rows:
 def _about(rng: random.Random, world: World, till: Till) -> Rows:
     """When, where and by whom: some of it, in any order."""
     date, hour = till.manner.date(values.day(rng)), till.manner.hour(rng.randrange(6 * 60, 24 * 60))
-    number = world.texts.code(rng) if rng.random() < 0.3 else values.patterned(rng, rng.choice(("####", "######", "#-#####", "##/####")))  # fmt: skip
-    clerk = world.texts.person(rng) if rng.random() < 0.5 else world.texts.person(rng).split(" ")[0]
-    entries = [
+    number = (
+        world.texts.code(rng)
+        if rng.random() < 0.3
+        else values.patterned(rng, rng.choice(("####", "######", "#-#####", "##/####")))
+    )
+    clerk = world.texts.person(rng) if rng.random() < 0.5 else values.first_name(rng, world)
+    entries: list[tuple[str, str, str, tuple[str, ...]]] = [
         ("receipt_number", rng.choice(("Receipt", "Receipt no.", "Receipt #", "Bon no.", "Check")), number,
          ("receipt number", "number of the receipt")),
-        ("cashier", rng.choice(("Cashier", "Served by", "Clerk", "Server") if not till.served else ("Server", "Waiter", "Served by")),
+        ("cashier", rng.choice(("Server", "Waiter", "Served by") if till.served else ("Cashier", "Clerk", "Served by")),
          clerk, ("server", "waiter") if till.served else ("cashier", "clerk")),
     ]  # fmt: skip
     if till.served:
-        entries.append(("table", rng.choice(("Table", "Table no.")), values.patterned(rng, rng.choice(("##", "#", "@#"))), ("table", "table number")))  # fmt: skip
+        entries.append(
+            (
+                "table",
+                rng.choice(("Table", "Table no.")),
+                values.patterned(rng, rng.choice(("##", "#", "@#"))),
+                ("table", "table number"),
+            )
+        )
         entries.append(("guests", rng.choice(("Guests", "Covers")), str(rng.randrange(1, 13)), ("number of guests",)))
     else:
-        entries.append(("till", rng.choice(("Till", "Register", "Terminal")), values.patterned(rng, rng.choice(("##", "###", "T##"))), ("till number", "register")))  # fmt: skip
-        entries.append(("store_number", rng.choice(("Store", "Branch")), values.patterned(rng, "#0##"), ("store number",)))  # fmt: skip
+        entries.append(
+            (
+                "till",
+                rng.choice(("Till", "Register", "Terminal")),
+                values.patterned(rng, rng.choice(("##", "###", "T##"))),
+                ("till number", "register"),
+            )
+        )
+        entries.append(
+            ("store_number", rng.choice(("Store", "Branch")), values.patterned(rng, "#0##"), ("store number",))
+        )
     entries = rng.sample(entries, rng.randrange(1, len(entries) + 1))
     rows, fields = [], []
     if rng.random() < 0.5:
@@ -145,7 +165,9 @@ def _sums(rng: random.Random, till: Till, sold: Sale) -> Rows:
     percent = f" {sold.percent}" if rng.random() < 0.6 else ""
     entries: list[tuple[str, str, int, tuple[str, ...]]] = []
     if not sold.included or sold.discount or sold.tip:
-        entries.append(("subtotal", rng.choice(("Subtotal", "Sub-total", "Sub total")), sold.subtotal, ("subtotal", "sub-total")))  # fmt: skip
+        entries.append(
+            ("subtotal", rng.choice(("Subtotal", "Sub-total", "Sub total")), sold.subtotal, ("subtotal", "sub-total"))
+        )
     if sold.discount:
         entries.append(("discount", rng.choice(("Discount", "Savings")), -sold.discount, ("discount",)))
     if not sold.included:
@@ -169,15 +191,21 @@ def _paid(rng: random.Random, till: Till, sold: Sale) -> Rows:
     money, way = till.manner.money, rng.random()
     if way < 0.35:  # with the next round sums of money above the total
         cash = -(-(sold.total + 1) // 500) * 500 + rng.choice((0, 0, 500, 1000, 5000))
-        pairs = [("cash", rng.choice(("Cash", "Cash given", "Tendered")), money(cash), ("cash", "cash given")),
-                 ("change", rng.choice(("Change", "Change due")), money(cash - sold.total), ("change", "change given"))]  # fmt: skip
+        back = money(cash - sold.total)
+        pairs = [
+            ("cash", rng.choice(("Cash", "Cash given", "Tendered")), money(cash), ("cash", "cash given")),
+            ("change", rng.choice(("Change", "Change due")), back, ("change", "change given")),
+        ]
     elif way < 0.8:
         card = rng.choice(("**** ", "************", "XXXX ", "XXXXXXXXXXXX", "...")) + values.digits(rng, 4)
         brand = rng.choice(("VISA", "MASTERCARD", "AMEX", "Debit card", "Credit card", "Maestro", "Contactless"))
-        pairs = [("method", rng.choice(("Paid by", "Payment", "Tender")), brand, ("payment method", "means of payment")),
-                 ("card", rng.choice(("Card", "Card no.", "Account")), card, ("card number", "number of the card")),
-                 ("approval", rng.choice(("Auth code", "Approval", "Auth")), values.digits(rng, 6),
-                  ("approval code", "authorisation code"))][: rng.randrange(1, 4)]  # fmt: skip
+        code, codes = values.digits(rng, 6), ("approval code", "authorisation code")
+        pairs = [
+            ("method", rng.choice(("Paid by", "Payment", "Tender")), brand, ("payment method", "means of payment")),
+            ("card", rng.choice(("Card", "Card no.", "Account")), card, ("card number", "number of the card")),
+            ("approval", rng.choice(("Auth code", "Approval", "Auth")), code, codes),
+        ]
+        pairs = pairs[: rng.randrange(1, 4)]
     else:
         return [], []
     rows = [Row(till.label(label), value) for _, label, value, _ in pairs]

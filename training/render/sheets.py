@@ -15,20 +15,6 @@ Colour = tuple[int, int, int]
 Align = Literal["left", "centre", "right"]
 
 
-@lru_cache(maxsize=4096)
-def _x_height(face: Face) -> float:
-    """Of an em."""
-    _, top, _, bottom = face.at(100).getbbox("x")
-    return max(bottom - top, 20) / 100
-
-
-@lru_cache(maxsize=65536)
-def has_glyph(face: Face, character: str) -> bool:
-    """Whether the font has it, rather than the box that stands for what is missing."""
-    font = face.at(32)
-    return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))
-
-
 @dataclass(frozen=True)
 class Type:
     face: Face
@@ -36,7 +22,7 @@ class Type:
     colour: Colour
 
     def width(self, text: str) -> int:
-        return int(width_of(self.face, self.size, text)) + 1
+        return _width(self, text)
 
     @property
     def ascent(self) -> int:
@@ -47,12 +33,40 @@ class Type:
         return sum(self.face.at(self.size).getmetrics())
 
     def shows(self, text: str) -> bool:
-        return all(character.isascii() or has_glyph(self.face, character) for character in text)
+        return all(character.isascii() or _has_glyph(_plain(self.face, 32), character) for character in text)
+
+
+def _plain(face: Face, size: int) -> Type:
+    return Type(face, size, (0, 0, 0))
+
+
+@lru_cache(maxsize=4096)
+def _width(kind: Type, text: str) -> int:
+    return int(width_of(kind.face, kind.size, text)) + 1
+
+
+@lru_cache(maxsize=4096)
+def _black(kind: Type, text: str) -> tuple[int, int, int, int]:
+    left, top, right, bottom = kind.face.at(kind.size).getbbox(text)
+    return int(left), int(top), int(right), int(bottom)
+
+
+@lru_cache(maxsize=4096)
+def _x_height(kind: Type) -> int:
+    _, top, _, bottom = kind.face.at(kind.size).getbbox("x")
+    return max(int(bottom - top), kind.size // 5)
+
+
+@lru_cache(maxsize=65536)
+def _has_glyph(kind: Type, character: str) -> bool:
+    """Whether the font has it, rather than the box that stands for what is missing."""
+    font = kind.face.at(kind.size)
+    return bytes(font.getmask(character)) != bytes(font.getmask("\U0010fffe"))
 
 
 def typed(face: Face, x_height: float, colour: Colour) -> Type:
     """The size at which a small x is so many pixels high."""
-    return Type(face, max(12, round(x_height / _x_height(face))), colour)
+    return Type(face, max(12, round(x_height * 100 / _x_height(_plain(face, 100)))), colour)
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,12 @@ class Ink:
     y: int
     text: str
     type: Type
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what is black."""
+        left, top, right, bottom = _black(self.type, self.text)
+        return self.x + left, self.y + top, self.x + right, self.y + bottom
 
 
 @dataclass(frozen=True)
@@ -145,6 +165,18 @@ class Sheet:
     @property
     def inks(self) -> list[Ink]:
         return [mark for mark in self.marks if isinstance(mark, Ink)]
+
+
+def are_apart(boxes: list[tuple[int, int, int, int]]) -> bool:
+    """Whether none of them covers a part of another one, but for a pixel's width."""
+    boxes = sorted(boxes, key=lambda box: box[1])
+    for index, (left, _, right, bottom) in enumerate(boxes):
+        for other_left, other_top, other_right, _ in boxes[index + 1 :]:
+            if other_top >= bottom - 1:
+                break
+            if left < other_right - 1 and other_left < right - 1:
+                return False
+    return True
 
 
 def leading(kind: Type) -> int:

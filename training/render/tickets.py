@@ -32,7 +32,8 @@ _TRAIN = Trip("ticket", ("Train ticket", "TICKET", "Rail ticket", "Single journe
               ("departure", "arrival", "train", "coach", "seat", "platform", "class", "price", "passenger", "booking",
                "ticket"))  # fmt: skip
 _SHOW = Trip("ticket", ("Admit one", "TICKET", "Entrance ticket", "Concert", "Theatre ticket"),
-             ("date", "venue", "seat"), ("row", "block", "doors", "time", "price", "ticket", "name", "gate"))  # fmt: skip
+             ("date", "venue", "seat"),
+             ("row", "block", "doors", "time", "price", "ticket", "name", "gate"))  # fmt: skip
 
 
 def _fields(rng: random.Random, world: World, look: Look, trip: Trip) -> list[Field]:
@@ -115,4 +116,3 @@ def event(rng: random.Random, world: World) -> Draft:
 PASS = _wide("pass", (_FLIGHT,), ("above", "above", "inside"))
 COUPON = _wide("coupon", (_TRAIN, _SHOW), ("above", "left", "inside"))
 EVENT = event
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -102,6 +103,28 @@ def iban(rng: random.Random) -> str:
 
 def city(rng: random.Random) -> str:
     return rng.choice(_STARTS) + rng.choice(_ENDS)
+
+
+def first_name(rng: random.Random, world: World) -> str:
+    return _bare(world.texts.person(rng).split())[0]
+
+
+def last_name(rng: random.Random, world: World) -> str:
+    return _bare(world.texts.person(rng).split())[-1]
+
+
+def _bare(names: list[str]) -> list[str]:
+    """Without titles and initials, where anything else is left."""
+    return [name for name in names if not name.endswith(".") and name not in _TITLES] or names
+
+
+_TITLES = frozenset({"Mr", "Mrs", "Ms", "Miss", "Dr", "Prof", "Sir", "Dame", "Lord", "Lady", "Rev", "Jr", "Sr"})
+_CODE = re.compile(r"[@#:]|\d{4}|\d[A-Za-z]|[A-Za-z]\d|\d-\d|[A-Z]{4}")
+
+
+def is_prose(text: str) -> bool:
+    """Whether nothing in it could be taken for the value of a field, such as a code or an address of mail."""
+    return _CODE.search(text) is None
 
 
 def plain_word(rng: random.Random, world: World) -> str:
