@@ -23,6 +23,7 @@ LAYOUTS: dict[Split, tuple[Layout, ...]] = {
     ),
 }  # fmt: skip
 CLEAN = 1 / 3  # of all documents
+WORST = 0.8  # of what wears them: small print that nobody can read teaches nothing
 
 
 def draft(rng: random.Random, world: World, layouts: tuple[Layout, ...] | None = None) -> Draft:
@@ -41,7 +42,7 @@ def draft(rng: random.Random, world: World, layouts: tuple[Layout, ...] | None =
 def finish(rng: random.Random, made: Draft) -> Document:
     pixels = draw(made.sheet)
     if rng.random() >= CLEAN:
-        worn = degrade(pixels, rng, rng.uniform(0.1, 1.0))
+        worn = degrade(pixels, rng, rng.uniform(0.1, WORST))
         if tokens(worn.shape[1], worn.shape[0]) <= TOKENS:
             pixels = worn
     return Document(made.kind, made.layout, {field.names[0]: field for field in made.fields}, made.lines, pixels)
