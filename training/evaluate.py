@@ -34,12 +34,13 @@ from PIL import Image
 from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
 from training.render.lines import line
+from training.render.nothing import nothing
 from training.render.pages import page
-from training.render.paragraphs import nothing, paragraph
+from training.render.paragraphs import paragraph
 from training.render.tables import table
 from training.samples import Call, Maker, Pixels, Sample, Turn
 from training.scores import blocks_of, cells_of, edit_distance, matches
-from training.train import open_world
+from training.train import FONTS, TEXTS, open_world
 from training.world import World
 
 MAKERS: Mapping[str, Maker] = {
@@ -69,8 +70,8 @@ class Answer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--fonts", type=Path, default=Path("training/fonts"))
-    parser.add_argument("--texts", type=Path, default=Path("training/texts"))
+    parser.add_argument("--fonts", type=Path, default=FONTS)
+    parser.add_argument("--texts", type=Path, default=TEXTS)
     parser.add_argument("--each", type=int, default=200, help="samples of each task; a quarter of it for pages")
     parser.add_argument("--only", default=",".join(MAKERS), help=f"some of {', '.join(MAKERS)}")
     parser.add_argument("--seed", type=int, default=1)

@@ -10,8 +10,9 @@ from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
 from training.dialogues.whole import read_whole
 from training.render.lines import line
+from training.render.nothing import nothing
 from training.render.pages import page
-from training.render.paragraphs import chat_read, nothing, paragraph
+from training.render.paragraphs import chat_read, paragraph
 from training.render.tables import table
 from training.samples import Maker
 

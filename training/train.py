@@ -29,10 +29,12 @@ from training.batches import TASKS, Arrays, Budget, draw, pack
 from training.checkpoint import load_parts, save_parts, weights_of
 from training.encode import Encoder
 from training.feeder import Feeder
+from training.fonts import DebianFonts, FontsMissing
 from training.model import Batch, Reader, to_device
 from training.muon import Muon
 from training.recipe import RECIPES
 from training.shape import READER
+from training.texts import EnglishTexts, TextsMissing
 from training.world import Split, World
 
 WARM_UP = 400  # steps over which the learning rate rises
@@ -40,6 +42,7 @@ MEAN_OF = 1000  # steps, about: the mean forgets half of what is older in 700
 TOLD_EVERY = 100  # steps
 HELD_OUT = 24  # batches at the end
 BATCH_BYTES = 48 * 2**20
+FONTS, TEXTS = Path("training/data/fonts"), Path("training/data/texts")
 
 
 class Make:
@@ -61,10 +64,7 @@ class Make:
 
 
 def open_world(options: argparse.Namespace, split: Split) -> World:
-    from training.fonts import DebianFonts
-    from training.texts import open_texts
-
-    return World(split, DebianFonts(options.fonts, split), open_texts(options.texts, split))
+    return World(split, DebianFonts.load(options.fonts, split), EnglishTexts.load(options.texts, split))
 
 
 def ahead(feeder: Feeder, device: torch.device) -> Iterator[Batch]:
@@ -240,8 +240,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--fonts", type=Path, default=Path("training/fonts"))
-    parser.add_argument("--texts", type=Path, default=Path("training/texts"))
+    parser.add_argument("--fonts", type=Path, default=FONTS)
+    parser.add_argument("--texts", type=Path, default=TEXTS)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--steps", type=int, default=0, help="at most, of this stage; 0: as many as there is time for")
     parser.add_argument("--from", dest="start", type=Path, help="where an earlier stage has left its files")
@@ -258,7 +258,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         train(options)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, FontsMissing, TextsMissing) as error:
         sys.exit(str(error))
 
 
