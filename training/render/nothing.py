@@ -17,7 +17,7 @@ from training.world import World
 def nothing(rng: random.Random, world: World) -> Sample:
     """The answer is empty."""
     height, width = (round(28 * 2 ** rng.uniform(0.5, 4.3)) for _ in range(2))
-    pixels = rng.choice((_blank, _noise, _clouds, _shapes, _waves, _landscape))(rng, height, width)
+    pixels = rng.choice((_blank, _noise, clouds, shapes, _waves, landscape))(rng, height, width)
     if rng.random() < 0.5:
         pixels = degrade(pixels, rng, rng.uniform(0.2, 1.0))
     return Sample("nothing", (Turn("user", PROMPT, (pixels,)), Turn("assistant", "")))
@@ -36,7 +36,7 @@ def _noise(rng: random.Random, height: int, width: int) -> Pixels:
     return generator.integers(0, 256, (height, width, rng.choice((1, 3))), dtype=np.uint8).repeat(3, axis=2)[:, :, :3]
 
 
-def _clouds(rng: random.Random, height: int, width: int) -> Pixels:
+def clouds(rng: random.Random, height: int, width: int) -> Pixels:
     """Noise of all sizes, the coarse the stronger: like skies, walls and skins."""
     generator = np.random.default_rng(rng.getrandbits(63))
     total = np.zeros((height, width, 3), dtype=np.float32)
@@ -48,7 +48,7 @@ def _clouds(rng: random.Random, height: int, width: int) -> Pixels:
     return np.clip(total * rng.uniform(0.8, 2.0) + np.array(_colour(rng)), 0, 255).astype(np.uint8)
 
 
-def _shapes(rng: random.Random, height: int, width: int) -> Pixels:
+def shapes(rng: random.Random, height: int, width: int) -> Pixels:
     image = Image.new("RGB", (width, height), _colour(rng))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.randint(1, 25)):
@@ -81,7 +81,7 @@ def _waves(rng: random.Random, height: int, width: int) -> Pixels:
     return (low + (high - low) * total[:, :, None]).astype(np.uint8)
 
 
-def _landscape(rng: random.Random, height: int, width: int) -> Pixels:
+def landscape(rng: random.Random, height: int, width: int) -> Pixels:
     """A sky, some ridges in front of it, and something round."""
     sky = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     pixels = (np.array(_colour(rng)) * (1 - sky) + np.array(_colour(rng)) * sky).repeat(width, axis=1)

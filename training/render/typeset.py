@@ -26,12 +26,15 @@ class Line:
 
 class Paper:
     def __init__(self, width: int, height: int, colour: Colour = (255, 255, 255)) -> None:
-        self.width, self.height = width, height
+        self.width, self.height, self.colour = width, height, colour
         self._image = Image.new("RGB", (width, height), colour)
         self.draw = ImageDraw.Draw(self._image)
 
     def pixels(self) -> Pixels:
         return np.asarray(self._image).copy()
+
+    def paste(self, pixels: Pixels, x: int, y: int) -> None:
+        self._image.paste(Image.fromarray(pixels), (x, y))
 
     def text(self, x: int, y: int, text: str, face: Face, size: int, colour: Colour = (0, 0, 0)) -> Box:
         """Ascenders begin at y. Returns the box of the ink, which is empty for spaces alone."""
