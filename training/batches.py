@@ -22,8 +22,8 @@ TASKS: tuple[str, ...] = get_args(Task)
 class Budget:
     """Of a batch, reached by its last conversation or just missed."""
 
-    patches: int = 48_000
-    tokens: int = 24_000
+    patches: int
+    tokens: int
 
 
 def draw(

@@ -18,7 +18,7 @@ from torch import Tensor
 from training.model import Reader
 from training.shape import READER, Shape, config, processor
 
-PART_BYTES = 14 * 2**20
+PART_BYTES = 31 * 2**19
 
 
 def weights_of(model: Reader) -> dict[str, Tensor]:

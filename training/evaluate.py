@@ -174,7 +174,9 @@ def score(task: str, questions: list[Question], answers: list[Answer]) -> dict[s
             case "field" | "nothing":
                 sums["right"] += answer.text == turn.text
     count = len(questions)
-    found_scores = {name: sums[name] / count for name in ("ended", "right", "well-formed") if name in sums}
+    found_scores: dict[str, float] = {
+        name: sums[name] / count for name in ("ended", "right", "well-formed") if name in sums
+    }
     for name, part, of in (
         ("characters wrong", "wrong characters", "of characters"), ("F1", "matched", "of blocks"),
         ("cells right", "right cells", "of cells"),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from training.batches import Arrays
+from upright.engine.lifeline import die_with_parent
 
 _AHEAD = 3  # batches that a process may have ready
 _ALIGNED = 64  # bytes
@@ -74,6 +75,7 @@ class Feeder:
 
 
 def _feed(make: Callable[[int], Arrays], index: int, step: int, memory: mmap.mmap, size: int, pipe: Connection) -> None:
+    die_with_parent()
     try:
         while True:
             arrays = make(index)

@@ -60,7 +60,8 @@ class Make:
             self._opened = open_world(options, self._split), Encoder(options.tokenizer, READER)
         world, encoder = self._opened
         rng = random.Random(f"{options.seed} {self._split} {index}")
-        return pack(draw(rng, RECIPES[options.recipe], world, encoder, Budget()), READER.merge)
+        budget = Budget(options.patches, options.tokens)
+        return pack(draw(rng, RECIPES[options.recipe], world, encoder, budget), READER.merge)
 
 
 def open_world(options: argparse.Namespace, split: Split) -> World:
@@ -254,6 +255,8 @@ def main() -> None:
     parser.add_argument("--decay", action="store_true", help="let the learning rate fall to nothing in this stage")
     parser.add_argument("--processes", type=int, default=15, help="that make batches")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="batches that the end is measured on")
+    parser.add_argument("--patches", type=int, default=48_000, help="of a batch")
+    parser.add_argument("--tokens", type=int, default=24_000, help="of a batch")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     try:

@@ -22,6 +22,12 @@ class Face(Protocol):
         """In pixels an em."""
         ...
 
+    def shows(self, text: str) -> bool:
+        """Whether it draws all of a text."""
+        ...
+
+    def __hash__(self) -> int: ...
+
 
 class Fonts(Protocol):
     def pick(self, rng: random.Random, kind: FontKind = "any") -> Face:

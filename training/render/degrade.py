@@ -6,6 +6,7 @@ import io
 import math
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,8 +78,9 @@ def _noise(rng: random.Random, shape: tuple[int, ...]) -> Wide:
     return np.random.default_rng(rng.getrandbits(63)).standard_normal(shape, dtype=np.float32)
 
 
-def _rounded(values: Wide) -> Pixels:
-    return np.clip(values, 0, 255).astype(np.uint8)
+def _rounded(values: NDArray[Any]) -> Pixels:
+    rounded: Pixels = np.clip(values, 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _ink(pixels: Pixels, rng: random.Random, strength: float) -> Pixels:

@@ -50,12 +50,12 @@ def _chart(rng: random.Random, world: World, width: int, height: int) -> Pixels:
         draw.text((left - 4, y), str(step * rng.choice((5, 10, 20, 25))), (60, 60, 60), font, anchor="rm")
     count = rng.randint(3, 9)
     if rng.random() < 0.5:
-        step = (right - left) / count
+        wide = (right - left) / count
         for index in range(count):
             high = rng.uniform(0.1, 1.0) * (bottom - top)
-            x = left + step * (index + 0.2)
-            draw.rectangle((x, bottom - high, x + step * 0.6, bottom), _colour(rng))
-            draw.text((x + step * 0.3, bottom + 3), world.texts.word(rng)[:4], (60, 60, 60), font, anchor="ma")
+            x = left + wide * (index + 0.2)
+            draw.rectangle((x, bottom - high, x + wide * 0.6, bottom), _colour(rng))
+            draw.text((x + wide * 0.3, bottom + 3), world.texts.word(rng)[:4], (60, 60, 60), font, anchor="ma")
     else:
         for _ in range(rng.randint(1, 4)):
             points = [

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import numpy as np
 
 from training.render.degrade import degrade
-from training.render.typeset import Colour, Paper, width_of
+from training.render.typeset import Colour, Paper, shown, width_of
 from training.samples import Pixels, Sample, Turn
-from training.world import Face, World
+from training.world import Face, FontKind, World
 
 PROMPT = "\nText Recognition:"
 CLEAN = 0.3  # of samples that nothing has happened to
@@ -19,9 +19,10 @@ WIDEST = 2200  # pixels
 
 def line(rng: random.Random, world: World) -> Sample:
     """What it says is exactly what can be read; pieces of neighbours at the edges are not part of it."""
-    face = world.fonts.pick(rng, rng.choices(("body", "mono", "display", "any"), (60, 10, 10, 20))[0])  # type: ignore[arg-type]
+    kinds: tuple[FontKind, ...] = ("body", "mono", "display", "any")
+    face = world.fonts.pick(rng, rng.choices(kinds, (60, 10, 10, 20))[0])
     size = round(14 * (64 / 14) ** rng.random() ** 1.3)
-    text = _fitting(words(rng, world), face, size)
+    text = _fitting(shown(face, words(rng, world)) or "1", face, size)
     pixels = _drawn(rng, world, face, size, text)
     if rng.random() > CLEAN:
         pixels = degrade(pixels, rng, rng.uniform(0.1, 1.0))
@@ -122,7 +123,7 @@ def _drawn(rng: random.Random, world: World, face: Face, size: int, text: str) -
         paper.rule(box[0], under, box[2], under, ink, max(1, size // 18))
         box = (box[0], box[1], box[2], under + 1)
     if rng.random() < 0.12:  # the feet of the line above, or the heads of the one below
-        other = _fitting(words(rng, world), face, size)
+        other = _fitting(shown(face, words(rng, world)), face, size)
         where = box[1] - round(size * rng.uniform(1.0, 1.25)) if rng.random() < 0.5 else box[3] + rng.randint(2, 8)
         paper.text(size, where, other, face, size, ink)
     left, above, right, below = (rng.randint(0, 12) for _ in range(4))

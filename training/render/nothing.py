@@ -45,7 +45,7 @@ def clouds(rng: random.Random, height: int, width: int) -> Pixels:
         rough = generator.random((size, size, 3), dtype=np.float32) * 255
         picture = Image.fromarray(rough.astype(np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
         total += (np.asarray(picture, dtype=np.float32) - 128) / size**0.8
-    return np.clip(total * rng.uniform(0.8, 2.0) + np.array(_colour(rng)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(total * rng.uniform(0.8, 2.0) + np.array(_colour(rng)), 0, 255), dtype=np.uint8)
 
 
 def shapes(rng: random.Random, height: int, width: int) -> Pixels:
@@ -78,7 +78,7 @@ def _waves(rng: random.Random, height: int, width: int) -> Pixels:
         total += np.sin((x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / length + rng.uniform(0, 6))
     total = (total - total.min()) / max(1e-6, float(total.max() - total.min()))
     low, high = np.array(_colour(rng)), np.array(_colour(rng))
-    return (low + (high - low) * total[:, :, None]).astype(np.uint8)
+    return np.asarray(low + (high - low) * total[:, :, None], dtype=np.uint8)
 
 
 def landscape(rng: random.Random, height: int, width: int) -> Pixels:

@@ -17,7 +17,7 @@ from training.render import tables
 from training.render.degrade import degrade, warp
 from training.render.families import HELD_OUT, TRAIN, Family
 from training.render.figures import figure
-from training.render.typeset import Align, Box, Colour, Line, Paper, typeset, width_of, wrap
+from training.render.typeset import Align, Box, Colour, Line, Paper, shown, typeset, width_of, wrap
 from training.samples import Pixels, Sample, Turn
 from training.world import Face, World
 
@@ -187,8 +187,8 @@ class _Composer:
                 footer = self._line("footer", text, small, self.left, foot, other, 0.6)
                 last += [footer] if footer is not None else []
             if number:
-                shown = rng.choice(("{}", "{}", "- {} -", "Page {}", "{} / 250", "p. {}")).format(rng.randint(1, 240))
-                found = self._line("page_number", shown, small, self.left, foot, side, 0.25)
+                told = rng.choice(("{}", "{}", "- {} -", "Page {}", "{} / 250", "p. {}")).format(rng.randint(1, 240))
+                found = self._line("page_number", told, small, self.left, foot, side, 0.25)
                 last += [found] if found is not None and not _touches(found, last) else []
         return last
 
@@ -197,7 +197,7 @@ class _Composer:
     ) -> Block | None:  # fmt: skip
         """One line within the margins, of at most that share of their width."""
         width = self.right - self.left
-        text = " ".join(text.split())
+        text = shown(self.types.body, text)
         if width_of(self.types.body, size, text) > width * share:
             return None
         drawn = typeset(self.paper, text, self.types.body, size, x, y, width, 1.3, align, self.types.ink)
@@ -220,7 +220,7 @@ class _Composer:
 
     def _footnotes(self) -> list[Block]:
         rng, small = self.rng, max(9, round(self.types.size * 0.8))
-        text = f"{rng.randint(1, 9)} {self.world.texts.sentence(rng)}"
+        text = shown(self.types.body, f"{rng.randint(1, 9)} {self.world.texts.sentence(rng)}")
         width = self.right - self.left
         lines = wrap(self.types.body, small, text, width)[:3]
         y = self.bottom - round(len(lines) * 1.25 * small)
@@ -304,11 +304,10 @@ class _Composer:
         mark = rng.choice(("•", "-", "{}.", "({})", "{})", "[{}]"))
         boxes: list[Line] = []
         texts = []
-        shown = getattr(types.body, "shows", None)
-        if mark == "•" and shown is not None and not shown("•"):
-            mark = "-"
         for index in range(rng.randint(2, 8)):
-            item = f"{mark.format(index + 1)} {self.world.texts.paragraph(rng, rng.randint(20, 160))}"
+            item = shown(
+                types.body, f"{mark.format(index + 1)} {self.world.texts.paragraph(rng, rng.randint(20, 160))}"
+            )  # fmt: skip
             lines = wrap(types.body, types.size, item, x1 - x0 - types.size)
             if y + len(lines) * types.leading * types.size > end:
                 break
@@ -346,7 +345,7 @@ class _Composer:
             pad=(rng.randint(4, 12), rng.randint(1, 6)), paper=self.paper.colour,
         )  # fmt: skip
         for _ in range(4):
-            drawn = tables.draw(rng, tables.plan(rng, self.world), style, margin=0)
+            drawn = tables.draw(rng, tables.plan(rng, self.world, style.face), style, margin=0)
             if drawn is not None and drawn.shape[1] <= x1 - x0 and y + drawn.shape[0] + 4 * self.types.size < end:
                 break
         else:
@@ -391,6 +390,7 @@ class _Composer:
         indent: int = 0,
     ) -> Block | None:  # fmt: skip
         colour = self.types.accent if kind == "title" else self.types.ink
+        text = shown(face, text)
         drawn = typeset(self.paper, text, face, size, x, y, width, self.types.leading, align, colour, indent, most)
         if not drawn:
             return None

@@ -15,9 +15,9 @@ import numpy as np
 from training.render.degrade import degrade
 from training.render.lines import CLEAN, PROMPT, colours, words
 from training.render.phrases import READ, READ_HELD_OUT
-from training.render.typeset import Align, Colour, Paper, typeset, width_of, wrap
+from training.render.typeset import Align, Colour, Paper, shown, typeset, width_of, wrap
 from training.samples import Pixels, Sample, Turn
-from training.world import Face, World
+from training.world import Face, FontKind, World
 
 MOST_TOKENS = 1400  # of 28 x 28 pixels
 MOST_HEIGHT = 1100  # pixels
@@ -57,13 +57,14 @@ def block(rng: random.Random, world: World) -> tuple[Pixels, str]:
     return drawn, text
 
 
-def _setting(rng: random.Random, world: World, kind: str = "body", most: int = 40) -> tuple[_Setting, Colour]:
+def _setting(rng: random.Random, world: World, kind: FontKind = "body", most: int = 40) -> tuple[_Setting, Colour]:
     """And the paper's colour."""
-    face = world.fonts.pick(rng, kind if rng.random() < 0.85 else "any")  # type: ignore[arg-type]
+    face = world.fonts.pick(rng, kind if rng.random() < 0.85 else "any")
     size = round(14 * (most / 14) ** rng.random() ** 1.5)
     paper, ink = colours(rng)
     width = min(1500, round(size * rng.uniform(8, 42)))
-    align: Align = rng.choices(("left", "justified", "centre", "right"), (60, 30, 7, 3))[0]  # type: ignore[assignment]
+    aligns: tuple[Align, ...] = ("left", "justified", "centre", "right")
+    align = rng.choices(aligns, (60, 30, 7, 3))[0]
     return _Setting(face, size, width, rng.uniform(1.15, 1.7), align, ink), paper
 
 
@@ -88,7 +89,7 @@ def _flowing(rng: random.Random, world: World) -> tuple[Pixels, str]:
     setting, colour = _setting(rng, world)
     lines = min(_most_lines(setting), max(2, round(rng.expovariate(1 / 5))), 26)
     characters = round(lines * setting.width / max(1.0, width_of(setting.face, setting.size, "average") / 7))
-    text = " ".join(world.texts.paragraph(rng, characters).split())
+    text = shown(setting.face, world.texts.paragraph(rng, characters))
     if rng.random() < 0.35:  # a block that begins or ends in the middle of a paragraph
         cut = text.split()
         text = " ".join(cut[rng.randrange(max(1, len(cut) // 3)) :])
@@ -150,7 +151,7 @@ def _stacked(
     room = _most_lines(setting)
     boxes, said = [], []
     y = setting.size
-    for item in items:
+    for item in (shown(setting.face, item) for item in items):
         lines = wrap(setting.face, setting.size, item, setting.width)
         if len(lines) > room or " ".join(lines) != item:  # a word that is longer than a line has been cut
             break
@@ -171,19 +172,13 @@ def _stacked(
 
 def _list(rng: random.Random, world: World) -> tuple[Pixels, str]:
     setting, colour = _setting(rng, world, most=30)
-    marks = rng.choice((
-        lambda n: "•", lambda n: "-", lambda n: "–", lambda n: f"{n + 1}.", lambda n: f"{n + 1})",
-        lambda n: f"({n + 1})", lambda n: f"{chr(97 + n % 26)})", lambda n: f"[{n + 1}]", lambda n: "*",
-    ))  # fmt: skip
-    shown = getattr(setting.face, "shows", None)
-    if shown is not None and not shown(marks(0)):
-        marks = lambda n: f"{n + 1}."  # noqa: E731 - one of the choices
+    mark = rng.choice(("•", "-", "–", "{}.", "{})", "({})", "[{}]", "*", "{}:"))
     begin = rng.choice((0, 0, 0, rng.randrange(20)))
     texts = world.texts
     items = []
     for index in range(rng.randint(2, 9)):
         item = rng.choice((texts.sentence, texts.title, texts.product, lambda rng: texts.paragraph(rng, 120)))(rng)
-        items.append(f"{marks(begin + index)} {' '.join(item.split())}")
+        items.append(f"{mark.format(begin + index + 1)} {item}")
     return _stacked(rng, _left(setting), colour, items, gap=rng.choice((0.0, 0.2, 0.5)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from training.render.degrade import degrade
 from training.render.lines import CLEAN
 from training.render.otsl import Cell, Table, render
-from training.render.typeset import Align, Colour, Paper, typeset, width_of, wrap
+from training.render.typeset import Align, Colour, Paper, shown, typeset, width_of, wrap
 from training.samples import Pixels, Sample, Turn
 from training.world import Face, World
 
@@ -40,8 +40,8 @@ class Style:
 
 def table(rng: random.Random, world: World) -> Sample:
     while True:
-        planned = plan(rng, world)
         style = make_style(rng, world)
+        planned = plan(rng, world, style.face)
         pixels = draw(rng, planned, style)
         if pixels is not None:
             break
@@ -58,8 +58,8 @@ class Planned:
     aligns: tuple[Align, ...]  # of columns
 
 
-def plan(rng: random.Random, world: World) -> Planned:
-    """Structures that are held out: heads of two levels with row spans, and statements with sections."""
+def plan(rng: random.Random, world: World, face: Face) -> Planned:
+    """What `face` can show. Held out are heads of two levels with row spans, and statements with sections."""
     columns = rng.choices(range(2, 9), (10, 20, 22, 20, 14, 8, 6))[0]
     body = max(1, min(14, round(rng.expovariate(1 / 5)) + 1))
     kinds = [rng.choices(_KINDS, _WEIGHTS)[0] for _ in range(columns)]
@@ -81,10 +81,9 @@ def plan(rng: random.Random, world: World) -> Planned:
                 text = "" if rng.random() < empty else kinds[column][0](rng, world)
                 cells.append(Cell(row + inner, column, text))
         row += span
-    cells = [Cell(c.row, c.column, " ".join(c.text.split()), c.rows, c.columns) for c in cells]
+    cells = [Cell(c.row, c.column, shown(face, c.text), c.rows, c.columns) for c in cells]
     aligns: tuple[Align, ...] = tuple(
-        kind[1] if rng.random() < 0.8 else rng.choice(("left", "centre"))
-        for kind in kinds  # type: ignore[misc]
+        kind[1] if rng.random() < 0.8 else "left" if rng.random() < 0.5 else "centre" for kind in kinds
     )
     return Planned(Table(rows, columns, tuple(cells)), heads, stub, aligns)
 

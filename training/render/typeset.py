@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -48,8 +50,25 @@ class Paper:
         self.draw.line((x0, y0, x1, y1), colour, width)
 
 
+_PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "•": "-", "€": "EUR", "£": "GBP"})
+
+
+def shown(face: Face, text: str) -> str:
+    """The text, or where the font lacks some of it, the same in plain letters and signs. One space at a time."""
+    text = " ".join(text.split())
+    if face.shows(text):
+        return text
+    plain = unicodedata.normalize("NFKD", text.translate(_PLAIN)).encode("ascii", "ignore").decode()
+    return " ".join(plain.split())
+
+
 def width_of(face: Face, size: int, text: str) -> float:
     return float(face.at(size).getlength(text))
+
+
+@lru_cache(16384)
+def _width_of_word(face: Face, size: int, word: str) -> float:
+    return width_of(face, size, word)
 
 
 def wrap(face: Face, size: int, text: str, width: int) -> list[str]:
@@ -60,7 +79,7 @@ def wrap(face: Face, size: int, text: str, width: int) -> list[str]:
     used = 0.0
     for word in text.split():
         for piece in _cut(face, size, word, width):
-            long = width_of(face, size, piece)
+            long = _width_of_word(face, size, piece)
             if words and used + space + long > width:
                 lines.append(" ".join(words))
                 words, used = [], 0.0
@@ -72,7 +91,7 @@ def wrap(face: Face, size: int, text: str, width: int) -> list[str]:
 def _cut(face: Face, size: int, word: str, width: int) -> list[str]:
     """Pieces that are no longer than a line, of one character at least."""
     pieces = []
-    while width_of(face, size, word) > width and len(word) > 1:
+    while len(word) > 1 and _width_of_word(face, size, word) > width:
         fits = next((n for n in range(len(word) - 1, 1, -1) if width_of(face, size, word[:n]) <= width), 1)
         pieces.append(word[:fits])
         word = word[fits:]
