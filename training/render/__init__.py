@@ -1,0 +1,1 @@
+"""Documents as pictures, and what stands in them."""
