@@ -131,8 +131,10 @@ def test_packed(size, capability, dtype):
 @on
 @pytest.mark.parametrize("rows", [8, 32, 64])
 def test_products_of_a_few_rows(rows, capability, dtype):
-    from upright.kernels.triton.skinny_matmul import Workspace, matmul
+    from upright.kernels.triton.skinny_matmul import Workspace, gated, matmul
 
     x, weight = torch.empty(rows, 896, dtype=dtype), torch.empty(1152, 896, dtype=dtype)
     work = Workspace.allocate([(1152, 2)], torch.device("cpu"))
-    check(lambda: matmul(x, weight, None, 2, work), capability, "wgmma" if capability == 90 else "mma.sync")
+    instruction = "wgmma" if capability == 90 else "mma.sync"
+    check(lambda: matmul(x, weight, None, 2, work), capability, instruction)
+    check(lambda: gated(x, weight, None, 1.0, 2, work), capability, instruction)
