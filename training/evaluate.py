@@ -35,7 +35,7 @@ from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
 from training.render.lines import line
 from training.render.nothing import nothing
-from training.render.pages import page
+from training.render.pages import clean_page, page
 from training.render.paragraphs import paragraph
 from training.render.tables import table
 from training.samples import Call, Maker, Pixels, Sample, Turn
@@ -44,9 +44,11 @@ from training.train import FONTS, TEXTS, open_world
 from training.world import World
 
 MAKERS: Mapping[str, Maker] = {
-    "line": line, "text": paragraph, "layout": page, "table": table, "field": ask_field, "tool": save_answer,
-    "nothing": nothing,
+    "line": line, "text": paragraph, "layout": clean_page, "worn layout": page, "table": table, "field": ask_field,
+    "tool": save_answer, "nothing": nothing,
 }  # fmt: skip
+# As a MinerU client asks: (presence, frequency)
+PENALTIES = {"line": (1.0, 0.05), "text": (1.0, 0.05), "nothing": (1.0, 0.05), "table": (1.0, 0.005)}
 LONGEST = 3000  # tokens of an answer: one that has not ended by then runs in circles
 START_SECONDS = 120
 
@@ -83,10 +85,10 @@ def main() -> None:
     scores: dict[str, dict[str, float]] = {}
     with serving(options.model, options.more) as url, httpx.Client(base_url=url, timeout=600) as client:
         for task in options.only.split(","):
-            count = max(1, options.each // 4) if task == "layout" else options.each
+            count = max(1, options.each // 4) if "layout" in task else options.each
             questions = [asked for sample in drawn(task, world, options.seed, count) for asked in questions_of(sample)]
             with concurrent.futures.ThreadPoolExecutor(16) as threads:
-                answers = list(threads.map(lambda question: ask(client, question), questions))
+                answers = list(threads.map(lambda question: ask(client, question, task), questions))  # noqa: B023
             scores[task] = score(task, questions, answers)
             told = ", ".join(f"{name} {value:.4f}" for name, value in scores[task].items())
             print(f"{task:8} {len(questions):5}  {told}", flush=True)
@@ -126,10 +128,11 @@ def questions_of(sample: Sample) -> list[Question]:
     return questions
 
 
-def ask(client: httpx.Client, question: Question) -> Answer:
+def ask(client: httpx.Client, question: Question, task: str) -> Answer:
+    presence, frequency = PENALTIES.get(task, (0.0, 0.0))
     body: dict[str, Any] = {
         "model": "reader", "messages": question.messages, "temperature": 0, "max_tokens": LONGEST,
-        "skip_special_tokens": False,
+        "skip_special_tokens": False, "presence_penalty": presence, "frequency_penalty": frequency,
     }  # fmt: skip
     if question.tools:
         body["tools"] = question.tools
@@ -160,7 +163,7 @@ def score(task: str, questions: list[Question], answers: list[Answer]) -> dict[s
             case "line" | "text":
                 sums["wrong characters"] += edit_distance(answer.text, turn.text)
                 sums["of characters"] += len(turn.text)
-            case "layout":
+            case "layout" | "worn layout":
                 found, wanted = blocks_of(answer.text), blocks_of(turn.text)
                 sums["matched"] += matches(found, wanted)
                 sums["of blocks"] += (len(found) + len(wanted)) / 2

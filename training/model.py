@@ -17,7 +17,6 @@ from training.batches import Arrays
 from training.shape import Shape
 
 _VISION_THETA = 10000.0
-_NOTHING = -100  # a label that is not learnt
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,9 @@ class Batch:
     text_starts: Tensor  # int32 [conversations + 1]
     longest_text: int
     slots: Tensor  # int64 [P / merge²]: where in T the pictures' tokens are
-    labels: Tensor  # int64 [T]: the token that follows, or -100
-    tasks: Tensor  # int64 [T]: of the conversation
+    learnt: Tensor  # int64 [N]: where in T the token that follows is learnt
+    targets: Tensor  # int64 [N]: that token
+    tasks: Tensor  # int64 [N]: of its conversation
 
 
 def to_device(arrays: Arrays, device: torch.device) -> Batch:
@@ -218,9 +218,9 @@ class Reader(nn.Module):
 
     def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of each token that is learnt, float32 [N], and its task, int64 [N]."""
-        learnt = (batch.labels != _NOTHING).nonzero().squeeze(1)
-        logits = functional.linear(self.hidden(batch)[learnt], self.model.embed_tokens.weight).float()
-        return functional.cross_entropy(logits, batch.labels[learnt], reduction="none"), batch.tasks[learnt]
+        hidden = self.hidden(batch).index_select(0, batch.learnt)
+        logits = functional.linear(hidden, self.model.embed_tokens.weight).float()
+        return functional.cross_entropy(logits, batch.targets, reduction="none"), batch.tasks
 
 
 def turned(heads: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:

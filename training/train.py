@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,16 @@ def open_world(options: argparse.Namespace, split: Split) -> World:
 def ahead(feeder: Feeder, device: torch.device) -> Iterator[Batch]:
     """Batches on the device, copied while it computes. Raises: RuntimeError."""
     ready: queue.Queue[Batch | RuntimeError] = queue.Queue(maxsize=2)
+    copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def fill() -> None:
         try:
             while True:
-                ready.put(feeder.take(partial(to_device, device=device)))
+                with torch.cuda.stream(copying):
+                    batch = feeder.take(partial(to_device, device=device))
+                if copying is not None:
+                    copying.synchronize()
+                ready.put(batch)
         except RuntimeError as error:
             ready.put(error)
 
@@ -84,6 +90,11 @@ def ahead(feeder: Feeder, device: torch.device) -> Iterator[Batch]:
         batch = ready.get()
         if isinstance(batch, RuntimeError):
             raise batch
+        if copying is not None:
+            for field in fields(batch):  # whose memory may be written to again when they have been used here
+                part = getattr(batch, field.name)
+                if isinstance(part, torch.Tensor):
+                    part.record_stream(torch.cuda.current_stream(device))
         yield batch
 
 

@@ -13,6 +13,7 @@ from upright.kernels.attention.batch import decode_batch, make_batch
 from upright.kernels.attention.portable import PORTABLE
 from upright.kernels.attention.runs import Runs
 from upright.kernels.attention.tiles import TRITON
+from upright.kernels.rotary import Rotation
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs triton"),
@@ -48,6 +49,26 @@ def test_decode(shape, capability, dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
 def test_decode_on_old_cards(shape, dtype):
     check(lambda: PORTABLE.paged(*decode_inputs(shape, dtype)), 75, None)
+
+
+def turned(candidate, shape, dtype):
+    heads, kv_heads, size = shape
+    _, layer, batch, scale = decode_inputs(shape, dtype)
+    qkv, bias = torch.empty(8, heads + 2 * kv_heads, size, dtype=dtype), torch.empty((heads + 2 * kv_heads) * size)
+    rotation = Rotation(torch.empty(8, 1, size), torch.empty(8, 1, size))
+    return candidate.turned(qkv, bias.to(dtype), rotation, layer, batch, scale)
+
+
+@on
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_decode_that_turns_first(shape, capability, dtype):
+    check(lambda: turned(TRITON, shape, dtype), capability, "mma.sync")
+
+
+@pytest.mark.parametrize("shape", [*SHAPES.values(), (4, 4, 80)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_decode_that_turns_first_on_old_cards(shape, dtype):
+    check(lambda: turned(PORTABLE, shape, dtype), 75, None)
 
 
 @on
@@ -110,8 +131,10 @@ def test_packed(size, capability, dtype):
 @on
 @pytest.mark.parametrize("rows", [8, 32, 64])
 def test_products_of_a_few_rows(rows, capability, dtype):
-    from upright.kernels.triton.skinny_matmul import Workspace, matmul
+    from upright.kernels.triton.skinny_matmul import Workspace, gated, matmul
 
     x, weight = torch.empty(rows, 896, dtype=dtype), torch.empty(1152, 896, dtype=dtype)
     work = Workspace.allocate([(1152, 2)], torch.device("cpu"))
-    check(lambda: matmul(x, weight, None, 2, work), capability, "wgmma" if capability == 90 else "mma.sync")
+    instruction = "wgmma" if capability == 90 else "mma.sync"
+    check(lambda: matmul(x, weight, None, 2, work), capability, instruction)
+    check(lambda: gated(x, weight, None, 1.0, 2, work), capability, instruction)

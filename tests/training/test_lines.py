@@ -28,10 +28,10 @@ seeds = st.integers(0, 2**32)
 @given(seed=seeds, split=st.sampled_from(["train", "held-out"]))
 def test_a_sample_is_a_function_of_chance(maker: Maker, seed: int, split: Split) -> None:
     one, other = (maker(random.Random(seed), small_world(split)) for _ in range(2))
-    asked, answered = one.turns
+    asked, answered = one.turns[-2:]
     (picture,) = asked.pictures
     assert [(turn.role, turn.text) for turn in one.turns] == [(turn.role, turn.text) for turn in other.turns]
-    assert np.array_equal(picture, other.turns[0].pictures[0])
+    assert np.array_equal(picture, other.turns[-2].pictures[0])
     assert picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
     assert -(-picture.shape[0] // 28) * -(-picture.shape[1] // 28) <= MOST_TOKENS
     assert (answered.text == "") == (maker is nothing) and answered.text == answered.text.strip()

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from training.render.client import TEXT, sent
 from training.render.degrade import degrade
 from training.render.typeset import Colour, Paper, shown, width_of
-from training.samples import Pixels, Sample, Turn
+from training.samples import Pixels, Sample
 from training.world import Face, FontKind, World
 
-PROMPT = "\nText Recognition:"
 CLEAN = 0.3  # of samples that nothing has happened to
 WIDEST = 2200  # pixels
 
@@ -26,7 +26,7 @@ def line(rng: random.Random, world: World) -> Sample:
     pixels = _drawn(rng, world, face, size, text)
     if rng.random() > CLEAN:
         pixels = degrade(pixels, rng, rng.uniform(0.1, 1.0))
-    return Sample("line", (Turn("user", PROMPT, (pixels,)), Turn("assistant", text)))
+    return sent(rng, world, "line", TEXT, pixels, text)
 
 
 def words(rng: random.Random, world: World) -> str:

@@ -8,9 +8,9 @@ import random
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from training.render.client import TEXT, sent
 from training.render.degrade import degrade
-from training.render.lines import PROMPT
-from training.samples import Pixels, Sample, Turn
+from training.samples import Pixels, Sample
 from training.world import World
 
 
@@ -20,7 +20,7 @@ def nothing(rng: random.Random, world: World) -> Sample:
     pixels = rng.choice((_blank, _noise, clouds, shapes, _waves, landscape))(rng, height, width)
     if rng.random() < 0.5:
         pixels = degrade(pixels, rng, rng.uniform(0.2, 1.0))
-    return Sample("nothing", (Turn("user", PROMPT, (pixels,)), Turn("assistant", "")))
+    return sent(rng, world, "nothing", TEXT, pixels, "")
 
 
 def _colour(rng: random.Random) -> tuple[int, int, int]:

@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image
 
 from training.render import tables
+from training.render.client import LAYOUT, sent
 from training.render.degrade import degrade, warp
 from training.render.families import HELD_OUT, TRAIN, Family
 from training.render.figures import figure
 from training.render.typeset import Align, Box, Colour, Line, Paper, shown, typeset, width_of, wrap
-from training.samples import Pixels, Sample, Turn
+from training.samples import Pixels, Sample
 from training.world import Face, World
 
-PROMPT = "\nLayout Detection:"
 SIDE = 1036  # pixels, as the client squashes a page
 CLEAN = 0.35  # of pages that nothing has happened to
 
@@ -42,15 +42,15 @@ class Page:
 
 
 def page(rng: random.Random, world: World) -> Sample:
-    return asked(worn(rng, squashed(composed(rng, world))))
+    return asked(rng, world, worn(rng, squashed(composed(rng, world))))
 
 
 def clean_page(rng: random.Random, world: World) -> Sample:
-    return asked(squashed(composed(rng, world)))
+    return asked(rng, world, squashed(composed(rng, world)))
 
 
-def asked(found: Page) -> Sample:
-    return Sample("layout", (Turn("user", PROMPT, (found.pixels,)), Turn("assistant", answer(found))))
+def asked(rng: random.Random, world: World, found: Page) -> Sample:
+    return sent(rng, world, "layout", LAYOUT, found.pixels, answer(found))
 
 
 def answer(found: Page) -> str:

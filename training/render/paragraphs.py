@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.render.client import TEXT, sent
 from training.render.degrade import degrade
-from training.render.lines import CLEAN, PROMPT, colours, words
+from training.render.lines import CLEAN, colours, words
 from training.render.phrases import READ, READ_HELD_OUT
 from training.render.typeset import Align, Colour, Paper, shown, typeset, width_of, wrap
 from training.samples import Pixels, Sample, Turn
@@ -38,7 +39,7 @@ class _Setting:
 def paragraph(rng: random.Random, world: World) -> Sample:
     """What a client cuts out of a page as one block."""
     pixels, text = block(rng, world)
-    return Sample("text", (Turn("user", PROMPT, (pixels,)), Turn("assistant", text)))
+    return sent(rng, world, "text", TEXT, pixels, text)
 
 
 def chat_read(rng: random.Random, world: World) -> Sample:

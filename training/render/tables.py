@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from training.render.client import TABLE, sent
 from training.render.degrade import degrade
 from training.render.lines import CLEAN
 from training.render.otsl import Cell, Table, render
 from training.render.typeset import Align, Colour, Paper, shown, typeset, width_of, wrap
-from training.samples import Pixels, Sample, Turn
+from training.samples import Pixels, Sample
 from training.world import Face, World
 
-PROMPT = "\nTable Recognition:"
 MOST_TOKENS = 1400
 _WIDEST = 1400  # pixels
 _Make = Callable[[random.Random, World], str]
@@ -47,7 +47,7 @@ def table(rng: random.Random, world: World) -> Sample:
             break
     if rng.random() > CLEAN:
         pixels = degrade(pixels, rng, rng.uniform(0.1, 0.7))
-    return Sample("table", (Turn("user", PROMPT, (pixels,)), Turn("assistant", render(planned.table))))
+    return sent(rng, world, "table", TABLE, pixels, render(planned.table))
 
 
 @dataclass(frozen=True)
