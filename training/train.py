@@ -153,6 +153,7 @@ class Trainer:
             for layer in (*self.model.visual.blocks, *self.model.model.layers):
                 layer.compile(dynamic=True)
         self.mean = [part.detach().clone() for part in self.model.parameters()]
+        self.averaged = 0  # steps of this stage: a mean begins with its first
         self.means = Means(device)
         self.device = device
 
@@ -171,7 +172,9 @@ class Trainer:
         for optimiser in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        torch._foreach_lerp_(self.mean, [part.detach() for part in self.model.parameters()], 1 / MEAN_OF)
+        self.averaged += 1
+        share = 1 / min(MEAN_OF, self.averaged)
+        torch._foreach_lerp_(self.mean, [part.detach() for part in self.model.parameters()], share)
         self.means.add(losses, tasks)
         self.steps += 1
 
