@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.training.worlds import small_world
 from training.render.families import HELD_OUT, TRAIN
+from training.render.figures import LEAST, figure
 from training.render.otsl import Cell, Table, parse, render
 from training.render.pages import SIDE, clean_page, composed, page, squashed
 from training.render.tables import MOST_TOKENS, table
@@ -68,6 +69,13 @@ def test_a_squashed_page_keeps_its_blocks() -> None:
             abs(block.box[0] * SIDE / width - other.box[0]) <= 1
             and abs(block.box[3] * SIDE / height - other.box[3]) <= 1
         )
+
+
+@settings(max_examples=100)
+@given(seed=seeds, width=st.integers(1, 300), height=st.integers(1, 300))
+def test_figures_are_drawn_however_small(seed: int, width: int, height: int) -> None:
+    drawn = figure(random.Random(seed), small_world(), width, height)
+    assert 1 <= drawn.shape[0] <= max(LEAST, height) and 1 <= drawn.shape[1] <= max(LEAST, width)
 
 
 def test_families_are_apart() -> None:

@@ -328,8 +328,10 @@ class _Composer:
         height = round(width * rng.uniform(0.3, 0.9))
         if y + height + 3 * self.types.size > end or height < 40:
             return y
+        pixels = figure(rng, self.world, width, height, self.paper.colour)
+        height, width = pixels.shape[:2]
         x = x0 + (x1 - x0 - width) // 2
-        self.paper.paste(figure(rng, self.world, width, height), x, y)
+        self.paper.paste(pixels, x, y)
         self.blocks.append(Block("image", (x, y, x + width, y + height)))
         y += height
         if rng.random() < 0.65:
