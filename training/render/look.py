@@ -1,4 +1,7 @@
-"""A sheet of samples for people: `python -m training.render.look training.render.lines.line 40 out.png`."""
+"""A sheet of samples for people: `python -m training.render.look training.render.lines.line 40 out.png`.
+
+`--bundled` does without the fonts and the texts that have to be fetched.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from training.fonts import DebianFonts, bundled
 from training.samples import Maker, Sample
+from training.texts import EnglishTexts
 from training.world import World
 
 WIDTH = 1500
@@ -25,13 +30,11 @@ def main() -> None:
     parser.add_argument("--split", choices=["train", "held-out"], default="train")
     parser.add_argument("--fonts", type=Path, default=Path("training/data/fonts"))
     parser.add_argument("--texts", type=Path, default=Path("training/data/texts"))
+    parser.add_argument("--bundled", action="store_true", help="Pillow's and the system's fonts, generated texts")
     options = parser.parse_args()
-    from training.fonts import DebianFonts
-    from training.texts import EnglishTexts
-
-    world = World(
-        options.split, DebianFonts.load(options.fonts, options.split), EnglishTexts.load(options.texts, options.split)
-    )  # fmt: skip
+    fonts = bundled() if options.bundled else DebianFonts.load(options.fonts, options.split)
+    texts = EnglishTexts.load(None if options.bundled else options.texts, options.split)
+    world = World(options.split, fonts, texts)
     module, _, name = options.maker.rpartition(".")
     maker: Maker = getattr(importlib.import_module(module), name)
     samples = [maker(random.Random(f"{options.seed} {index}"), world) for index in range(options.count)]
