@@ -127,7 +127,7 @@ def _neighbour(
     gap = rng.randint(1, max(2, size // 5))
     y = box[1] - gap - int(bottom) if above else box[3] + gap - int(top)
     paper.text(x, y, text, face, size, ink)
-    return gap + rng.randint(1, max(1, round(0.35 * (bottom - top))))
+    return gap + rng.randint(1, max(1, round(0.28 * (bottom - top))))
 
 
 def _spaced(

@@ -63,7 +63,7 @@ def _tile(sample: Sample) -> Image.Image:
     for turn in sample.turns:
         said = f"{turn.role}: {turn.text!r} {list(turn.calls) or ''}"
         words += textwrap.wrap(said, max(30, width // 6))
-    font = ImageFont.load_default(11)
+    font = _small_print()
     height = sum(picture.height for picture in pictures) + 13 * len(words) + 4
     tile = Image.new("RGB", (width, height), (255, 255, 220))
     y = 0
@@ -72,6 +72,14 @@ def _tile(sample: Sample) -> Image.Image:
         y += picture.height
     ImageDraw.Draw(tile).multiline_text((2, y), "\n".join(words), (120, 0, 0), font, spacing=2)
     return tile
+
+
+def _small_print() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font has no bullets, dashes or pounds."""
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", 10)
+    except OSError:
+        return ImageFont.load_default(11)
 
 
 if __name__ == "__main__":

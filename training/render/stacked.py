@@ -123,8 +123,9 @@ def _lines(rng: random.Random, setting: Setting, texts: list[str]) -> tuple[Pixe
 
 def code(rng: random.Random, world: World) -> tuple[Pixels, str]:
     """Lines of a program, each with the spaces that it begins with."""
-    setting = replace(choose(rng, world, "mono", 28, (16, 42)), align="left")
-    texts, face, size = world.texts, setting.face, setting.size
+    face = world.fonts.pick(rng, "mono")  # no other shows how many spaces there are
+    setting = replace(choose(rng, world, most=28, ems=(16, 42)), face=face, align="left")
+    texts, size = world.texts, setting.size
     step = rng.choice((2, 4, 4, 8))
     space = width_of(face, size, " ")
 
@@ -154,7 +155,7 @@ def code(rng: random.Random, world: World) -> tuple[Pixels, str]:
 
 def article(rng: random.Random, world: World) -> tuple[Pixels, str]:
     """A heading, and paragraphs that can be told apart."""
-    setting = choose(rng, world, most=30, ems=(16, 42))
+    setting = _plain(rng, choose(rng, world, most=30, ems=(16, 42)))  # centred, paragraphs would not be told apart
     face, size = setting.face, setting.size
     bold = world.fonts.styled(face, True, False)
     items = []
@@ -170,7 +171,7 @@ def article(rng: random.Random, world: World) -> tuple[Pixels, str]:
 
 
 def _plain(rng: random.Random, setting: Setting) -> Setting:
-    """Lists are set to the left, or now and then to both sides."""
+    """Set to the left, or now and then to both sides."""
     return replace(setting, align="justified" if setting.align == "justified" and rng.random() < 0.5 else "left")
 
 
