@@ -90,8 +90,8 @@ def _chart(rng: random.Random, world: World, image: Image.Image) -> None:
             colour = _colour(rng)
             points = [(left + pitch * i, bottom - rng.random() * (bottom - top)) for i in range(count + 1)]
             draw.line(points, colour, rng.choice((1, 2, 3)))
-            for x, y in points if rng.random() < 0.4 else ():
-                draw.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+            for across, down in points if rng.random() < 0.4 else ():
+                draw.ellipse((across - 3, down - 3, across + 3, down + 3), colour)
     if rng.random() < 0.3:
         draw.text(((left + right) / 2, 1), " ".join(world.texts.title(rng).split()[:3]), ink, font, anchor="ma")
 
