@@ -12,7 +12,7 @@ from mineru_vl_utils.mineru_client import MinerUClientHelper
 from PIL import Image, ImageDraw
 
 from tests.training.worlds import small_world
-from training.render.blocks import Page, Words, apart
+from training.render.blocks import Page, Shape, Words, apart
 from training.render.families import HELD_OUT, TRAIN
 from training.render.figures import LEAST, figure
 from training.render.pages import LAYOUTS, SIDE, answer, clean_page, composed, page, plan, squashed, worn
@@ -43,10 +43,14 @@ def test_a_sample_is_a_function_of_chance(maker: Maker, seed: int, split: Split)
 
 
 @pytest.mark.parametrize(("split", "name"), everything)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=seeds)
 def test_blocks_lie_on_the_page_side_by_side(split: Split, name: str, seed: int) -> None:
     planned = LAYOUTS[split][name](random.Random(seed), small_world(split))
+    assert draw(planned)[0].shape == (planned.height, planned.width, 3)
+    for mark in planned.marks:
+        if isinstance(mark, Shape):
+            assert mark.box[0] < mark.box[2] and mark.box[1] < mark.box[3], mark
     for index, block in enumerate(planned.blocks):
         x0, y0, x1, y1 = block.box
         assert 0 <= x0 < x1 <= planned.width and 0 <= y0 < y1 <= planned.height, block

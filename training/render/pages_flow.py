@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from training.render.blocks import Block, Page, Shape, apart
 from training.render.families import Family
 from training.render.pages_elements import ELEMENTS, going_on, heading, image, paragraph, table
-from training.render.pages_look import make_look
+from training.render.pages_look import fitted, make_look
 from training.render.pages_sheet import Sheet
 from training.render.pages_words import Align, Measured, extent, lines_of
 from training.render.typeset import shown
@@ -26,7 +26,8 @@ class Frame:
 
 
 def flowing(family: Family, rng: random.Random, world: World) -> Page:
-    sheet = Sheet(rng, world, make_look(rng, world, family.size, family.wide))
+    look = make_look(rng, world, family.size, family.wide)
+    sheet = Sheet(rng, world, fitted(look, 0.9 * look.across * min(family.widths) / sum(family.widths)))
     frame = framed(sheet, family.header, family.footer, family.number)
     look = sheet.look
     y = titled(sheet, frame.top) if rng.random() < family.title else frame.top
@@ -64,7 +65,7 @@ def columns(sheet: Sheet, family: Family, y: int, end: int) -> int:
         lowest = max(lowest, below)
         starts.append(x)
         x += width + between
-    for x in starts[1:] if ruled else ():
+    for x in starts[1:] if ruled and lowest > y else ():
         sheet.marks.append(_between(x - between // 2, y, lowest, sheet))
     return lowest
 

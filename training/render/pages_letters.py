@@ -7,7 +7,7 @@ import random
 from training.render.blocks import Page, Shape
 from training.render.pages_elements import bullets, heading, image, paragraph, text
 from training.render.pages_flow import framed, spacing
-from training.render.pages_look import Look, make_look
+from training.render.pages_look import Look, fitted, make_look
 from training.render.pages_sheet import Sheet
 from training.render.pages_words import Align
 from training.render.tables_layout import pale
@@ -224,9 +224,10 @@ def references(rng: random.Random, world: World) -> Page:
 def side_notes(rng: random.Random, world: World) -> Page:
     """A column of text, and smaller notes beside some of its paragraphs, each read after that paragraph."""
     look = make_look(rng, world, (1.3, 1.7))
+    note = round(look.across * rng.uniform(0.18, 0.27))
+    look = fitted(look, 1.25 * note)  # notes are smaller than the text
     sheet = Sheet(rng, world, look)
     frame = framed(sheet)
-    note = round(look.across * rng.uniform(0.18, 0.27))
     between = round(look.size * rng.uniform(1.2, 2.2))
     right = rng.random() < 0.5
     x0, x1 = (look.left, look.right - note - between) if right else (look.left + note + between, look.right)

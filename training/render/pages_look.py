@@ -11,6 +11,7 @@ from training.render.typeset import Colour
 from training.world import Face, World
 
 UPRIGHT = (1.414, 1.414, 1.414, 1.294, 1.294, 1.5, 1.33)  # heights to widths: A4, Letter, books
+EMS = 12  # of its type, which a column is wide at least: in less, words are cut
 LARGE = 0.04  # of pages, which have large type and little of it
 
 
@@ -76,5 +77,8 @@ def make_look(rng: random.Random, world: World, sizes: tuple[float, float], wide
     )  # fmt: skip
 
 
-def narrowed(look: Look, left: int, right: int) -> Look:
-    return replace(look, left=left, right=right)
+def fitted(look: Look, narrowest: float) -> Look:
+    """With type that is small enough for columns of that width."""
+    size = max(9, min(look.size, int(narrowest / EMS)))
+    share = size / look.size
+    return replace(look, size=size, gap=max(3, round(look.gap * share)), indent=round(look.indent * share))

@@ -7,7 +7,7 @@ import random
 from training.render.blocks import Page, Shape
 from training.render.pages_elements import bullets, heading, image, text
 from training.render.pages_flow import framed, spacing, titled
-from training.render.pages_look import make_look
+from training.render.pages_look import fitted, make_look
 from training.render.pages_sheet import Sheet
 from training.render.tables_layout import pale
 from training.world import World
@@ -15,9 +15,10 @@ from training.world import World
 
 def sidebar(rng: random.Random, world: World) -> Page:
     """A coloured strip along one side; it is read in the order in which it stands, from the left."""
-    sheet = Sheet(rng, world, make_look(rng, world, (1.3, 1.7)))
-    look = sheet.look
+    look = make_look(rng, world, (1.3, 1.7))
     strip = round(look.width * rng.uniform(0.22, 0.34))
+    look = fitted(look, 0.8 * strip)
+    sheet = Sheet(rng, world, look)
     at_left = rng.random() < 0.5
     pad = round(look.size * rng.uniform(1.0, 1.8))
     box = (0, 0, strip, look.height) if at_left else (look.width - strip, 0, look.width, look.height)
@@ -72,11 +73,11 @@ def questions(rng: random.Random, world: World) -> Page:
 
 def catalogue(rng: random.Random, world: World) -> Page:
     """A grid; in each field a picture, a name, and perhaps a description or a price. Read row by row."""
-    sheet = Sheet(rng, world, make_look(rng, world, (1.2, 1.6)))
-    look, texts = sheet.look, world.texts
+    look, texts, columns = make_look(rng, world, (1.2, 1.6)), world.texts, rng.randint(2, 4)
+    look = fitted(look, 0.9 * look.across / columns)
+    sheet = Sheet(rng, world, look)
     frame = framed(sheet)
     y = titled(sheet, frame.top) if rng.random() < 0.7 else frame.top
-    columns = rng.randint(2, 4)
     between = round(look.width * rng.uniform(0.03, 0.05))
     width = (look.across - between * (columns - 1)) // columns
     high = round(width * rng.uniform(0.5, 0.95))
