@@ -15,7 +15,7 @@ from tests.training.worlds import small_world
 from training.render.blocks import Words
 from training.render.otsl import Cell, Table, parse, render
 from training.render.tables import MOST_TOKENS, table
-from training.render.tables_layout import lay, make_style
+from training.render.tables_layout import lay, make_style, suited
 from training.render.tables_plan import MOST_COLUMNS, MOST_ROWS, plan
 from training.scores import cells_of
 from training.world import Split
@@ -49,6 +49,19 @@ def test_what_a_table_says_is_what_is_drawn_of_it(seed: int, split: Split) -> No
     assert drawn == " ".join(cell.text for cell in planned.table.cells if cell.text)
     x0, y0, x1, y1 = laid.box
     assert 0 <= x0 < x1 <= laid.width and 0 <= y0 < y1 <= laid.height
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds, split=splits)
+def test_what_is_merged_in_a_body_has_rules_around_it(seed: int, split: Split) -> None:
+    rng, world = random.Random(seed), small_world(split)
+    style = make_style(rng, world)
+    planned = plan(rng, world, style.face)
+    found = suited(style, planned)
+    if any(cell.row >= planned.heads and cell.rows > 1 for cell in planned.table.cells):
+        assert (found.across, found.down) == ("all", "all")
+    elif all(cell.columns == 1 for cell in planned.table.cells):
+        assert found == style
 
 
 @settings(max_examples=25, deadline=None)

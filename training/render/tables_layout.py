@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.render.blocks import Mark, Shape, Words, around
 from training.render.otsl import Cell
@@ -75,6 +75,7 @@ def pale(rng: random.Random) -> Colour:
 
 def lay(rng: random.Random, planned: Planned, style: Style, widest: int) -> Laid | None:
     """None for what cannot be that narrow without cutting a word, or would be too high for its rows."""
+    style = suited(style, planned)
     table, size = planned.table, style.size
     high = round(size * _LEADING)
     faces = [_face(planned, style, cell) for cell in table.cells]
@@ -102,6 +103,15 @@ def lay(rng: random.Random, planned: Planned, style: Style, widest: int) -> Laid
     if not inked:
         return None
     return Laid(tuple(marks), xs[-1] + style.heavy, ys[-1] + style.heavy, around(inked))
+
+
+def suited(style: Style, planned: Planned) -> Style:
+    """With rules all around, where a cell of the body is over several places: else nobody could see that it is."""
+    merged = any(
+        cell.row >= planned.heads and (cell.rows > 1 or (cell.columns > 1 and cell.row not in planned.strong))
+        for cell in planned.table.cells
+    )
+    return replace(style, across="all", down="all") if merged else style
 
 
 def _face(planned: Planned, style: Style, cell: Cell) -> Face:
@@ -169,7 +179,7 @@ def _written(
     size, high = style.size, round(style.size * _LEADING)
     used = len(lines) * high
     head = cell.row < planned.heads
-    middle = style.middle or (head and cell.rows == 1)
+    middle = style.middle or head
     y = y0 + (y1 - y0 - used) // 2 if middle else y0 + style.pad[1]
     colour = style.head_ink if head and style.shade is not None else style.ink
     fit = planned.fits[cell.column]
