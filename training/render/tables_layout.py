@@ -107,10 +107,7 @@ def lay(rng: random.Random, planned: Planned, style: Style, widest: int) -> Laid
 
 def suited(style: Style, planned: Planned) -> Style:
     """With rules all around, where a cell of the body is over several places: else nobody could see that it is."""
-    merged = any(
-        cell.row >= planned.heads and (cell.rows > 1 or (cell.columns > 1 and cell.row not in planned.strong))
-        for cell in planned.table.cells
-    )
+    merged = any(cell.row >= planned.heads and cell.rows * cell.columns > 1 for cell in planned.table.cells)
     return replace(style, across="all", down="all") if merged else style
 
 

@@ -75,7 +75,7 @@ def _usual(rng: random.Random, world: World, count: int) -> Planned:
     taken: set[tuple[int, int]] = set()
     if count > 1 and rng.random() < 0.15:
         taken |= _merge_down(rng, world, columns[0], heads, body, cells)
-    if count > 2 and rng.random() < 0.1:
+    if count > 2 and rng.random() < 0.15:
         taken |= _merge_inside(rng, world, columns, heads, body, cells, taken)
     _fill(rng, columns, range(heads, heads + body), cells, taken, rng.choice((0.0, 0.0, 0.0, 0.05, 0.2)))
     strong: frozenset[int] = frozenset()
@@ -115,8 +115,8 @@ def _merge_inside(
     others: set[tuple[int, int]],
 ) -> set[tuple[int, int]]:  # fmt: skip
     """One cell over some rows, columns or both."""
-    rows = rng.randint(1, min(2, body))
-    wide = rng.randint(2 if rows == 1 else 1, 2)
+    rows = min(body, rng.choice((1, 2, 2)))
+    wide = 2 if rows == 1 or rng.random() < 0.75 else 1
     row = rng.randint(heads, heads + body - rows)
     start = rng.randint(1, len(columns) - wide)
     taken = {(row + down, start + across) for down in range(rows) for across in range(wide)}
@@ -181,9 +181,11 @@ def _statement(rng: random.Random, world: World, count: int) -> Planned:
     cells = [Cell(0, 0, rng.choice(("", "in thousands", "Note", heading(rng, world))))]
     cells += [Cell(0, index, str(year - index + 1)) for index in range(1, count)]
     strong, deep = set(), set()
+    merged = rng.random() < 0.5  # or there are empty cells beside a section's name
     row = 1
     for _ in range(rng.randint(1, 3)):
-        cells.append(Cell(row, 0, world.texts.title(rng), columns=count))
+        cells.append(Cell(row, 0, world.texts.title(rng), columns=count if merged else 1))
+        cells += [Cell(row, index, "") for index in range(1, 1 if merged else count)]
         strong.add(row)
         for item in range(row + 1, row + 1 + rng.randint(1, 3)):
             cells.append(Cell(item, 0, some_words(rng, world)))
