@@ -1,4 +1,7 @@
-"""A sheet of samples for people: `python -m training.render.look training.render.lines.line 40 out.png`."""
+"""A sheet of samples for people: `python -m training.render.look training.render.lines.line 40 out.png`.
+
+`--bundled` does without the fonts and the texts that have to be fetched.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from training.fonts import DebianFonts, bundled
 from training.samples import Maker, Sample
+from training.texts import EnglishTexts
 from training.world import World
 
 WIDTH = 1500
@@ -25,13 +30,11 @@ def main() -> None:
     parser.add_argument("--split", choices=["train", "held-out"], default="train")
     parser.add_argument("--fonts", type=Path, default=Path("training/data/fonts"))
     parser.add_argument("--texts", type=Path, default=Path("training/data/texts"))
+    parser.add_argument("--bundled", action="store_true", help="Pillow's and the system's fonts, generated texts")
     options = parser.parse_args()
-    from training.fonts import DebianFonts
-    from training.texts import EnglishTexts
-
-    world = World(
-        options.split, DebianFonts.load(options.fonts, options.split), EnglishTexts.load(options.texts, options.split)
-    )  # fmt: skip
+    fonts = bundled() if options.bundled else DebianFonts.load(options.fonts, options.split)
+    texts = EnglishTexts.load(None if options.bundled else options.texts, options.split)
+    world = World(options.split, fonts, texts)
     module, _, name = options.maker.rpartition(".")
     maker: Maker = getattr(importlib.import_module(module), name)
     samples = [maker(random.Random(f"{options.seed} {index}"), world) for index in range(options.count)]
@@ -60,7 +63,7 @@ def _tile(sample: Sample) -> Image.Image:
     for turn in sample.turns:
         said = f"{turn.role}: {turn.text!r} {list(turn.calls) or ''}"
         words += textwrap.wrap(said, max(30, width // 6))
-    font = ImageFont.load_default(11)
+    font = _small_print()
     height = sum(picture.height for picture in pictures) + 13 * len(words) + 4
     tile = Image.new("RGB", (width, height), (255, 255, 220))
     y = 0
@@ -69,6 +72,14 @@ def _tile(sample: Sample) -> Image.Image:
         y += picture.height
     ImageDraw.Draw(tile).multiline_text((2, y), "\n".join(words), (120, 0, 0), font, spacing=2)
     return tile
+
+
+def _small_print() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font has no bullets, dashes or pounds."""
+    try:
+        return ImageFont.truetype("DejaVuSans.ttf", 10)
+    except OSError:
+        return ImageFont.load_default(11)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ class Table:
 
 
 def render(table: Table) -> str:
+    """Raises: ValueError where a cell holds what would be read as a token, or a line's end."""
+    for cell in table.cells:
+        if "<" in cell.text or "\n" in cell.text:
+            raise ValueError(f"{cell.text!r} cannot be said in OTSL")
     tokens = [["<ecel>"] * table.columns for _ in range(table.rows)]
     for cell in table.cells:
         for row in range(cell.rows):

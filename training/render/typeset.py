@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,6 +36,11 @@ class Paper:
     def pixels(self) -> Pixels:
         return np.asarray(self._image).copy()
 
+    def cut(self, box: Box) -> Pixels:
+        """What is in a box, as far as it lies on the paper."""
+        x0, y0, x1, y1 = box
+        return np.asarray(self._image.crop((max(0, x0), max(0, y0), min(self.width, x1), min(self.height, y1))))
+
     def paste(self, pixels: Pixels, x: int, y: int) -> None:
         self._image.paste(Image.fromarray(pixels), (x, y))
 
@@ -43,7 +49,7 @@ class Paper:
         font = face.at(size)
         self.draw.text((x, y), text, colour, font, anchor="la")
         left, top, right, bottom = font.getbbox(text, anchor="la")
-        return x + int(left), y + int(top), x + int(-(-right // 1)), y + int(-(-bottom // 1))
+        return x + math.floor(left), y + math.floor(top), x + math.ceil(right), y + math.ceil(bottom)
 
     def rule(self, x0: int, y0: int, x1: int, y1: int, colour: Colour = (0, 0, 0), width: int = 1) -> None:
         """A straight line."""
@@ -102,7 +108,8 @@ def typeset(
     paper: Paper, text: str, face: Face, size: int, x: int, y: int, width: int, leading: float = 1.3,
     align: Align = "left", colour: Colour = (0, 0, 0), indent: int = 0, most_lines: int | None = None,
 ) -> list[Line]:  # fmt: skip
-    """Draw text in lines that begin at (x, y) and are `leading * size` apart; the first is set in by `indent`.
+    """Draw text in lines that begin at (x, y) and are `leading * size` apart; the first is set in by `indent`, or hangs
+    out where that is negative.
 
     What does not fit into `most_lines` is not drawn.
     """
@@ -112,27 +119,48 @@ def typeset(
         start, room = (x + indent, width - indent) if index == 0 else (x, width)
         top = y + round(index * leading * size)
         last = index == len(lines) - 1
-        if align == "justified" and not last and " " in line:
-            drawn.append(_justified(paper, line, face, size, start, top, room, colour))
-            continue
-        slack = room - width_of(face, size, line)
-        shift = {"right": slack, "centre": slack / 2}.get(align, 0.0)
-        drawn.append(Line(line, paper.text(start + round(shift), top, line, face, size, colour)))
+        kept: Align = "left" if align == "justified" and last else align
+        drawn.append(set_line(paper, line, face, size, start, top, room, kept, colour))
     return drawn
 
 
+def set_line(
+    paper: Paper, line: str, face: Face, size: int, x: int, y: int, width: int, align: Align, colour: Colour = (0, 0, 0)
+) -> Line:  # fmt: skip
+    """Draw what is known to fit. Justified words are spread over the whole width."""
+    if align == "justified" and " " in line:
+        return _justified(paper, line, face, size, x, y, width, colour)
+    slack = width - width_of(face, size, line)
+    shift = {"right": slack, "centre": slack / 2}.get(align, 0.0)
+    return Line(line, paper.text(x + round(shift), y, line, face, size, colour))
+
+
 def _with_indent(face: Face, size: int, text: str, width: int, indent: int) -> list[str]:
-    if indent <= 0:
+    if indent == 0:
         return wrap(face, size, text, width)
-    first = wrap(face, size, text, width - indent)
-    if len(first) < 2:
-        return first
-    rest = text.split()[len(first[0].split()) :]
-    # a first word that was cut goes on with what is left of it
-    begun = "".join(text.split())[len("".join(first[0].split())) :]
-    if "".join(rest) != begun:
-        return first
-    return [first[0], *wrap(face, size, " ".join(rest), width)]
+    first = wrap(face, size, text, width - indent)[:1]
+    # a word that was cut goes on with what is left of it
+    rest = text_after(text, first)
+    return [*first, *wrap(face, size, rest, width)] if rest else first
+
+
+def text_after(text: str, lines: list[str]) -> str:
+    """What of a text is left behind the lines that it was wrapped into, however they were broken."""
+    return text[_length(text, lines) :].lstrip()
+
+
+def text_of(text: str, lines: list[str]) -> str:
+    """What of a text is in the first lines that it was wrapped into: words that were cut are whole again."""
+    return text[: _length(text, lines)].rstrip()
+
+
+def _length(text: str, lines: list[str]) -> int:
+    left = sum(len(line) - line.count(" ") for line in lines)
+    for index, character in enumerate(text):
+        if left == 0:
+            return index
+        left -= not character.isspace()
+    return len(text)
 
 
 def _justified(
