@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The tests of the Triton kernels under compute-sanitizer: memory errors, and races in shared memory.
 
-Usage: sanitize.py [--tools memcheck,racecheck] [--processes N] [--limit SECONDS] [--allow-copies] [--sanitizer FILE]
+Usage: sanitize.py [--tools memcheck,racecheck] [--processes N] [--seconds N] [--limit SECONDS] [--allow-copies]
+                   [--sanitizer FILE]
 
 The tests compare every kernel with its plain-torch reference, so one run checks what a kernel computes and what it
 touches. They run in bfloat16, float16 and float32, several processes at once and each under a sanitizer of its own.
@@ -16,7 +17,8 @@ them pass. Where warps have work of their own, Triton hands it to them through s
 which racecheck does not follow: races of which every access lies in a call of `warp_specialize`, or where its function
 begins, are told apart too, and pass. A kernel that has nothing else shows that they are Triton's.
 
-racecheck takes every third test of each function, because it is slow.
+racecheck takes every third test of each function, because it is slow. After --seconds no test begins; what is left
+then is told.
 
 The exit code is 0 only if every test passes, nothing is found in it, each kernel of kernels/triton was launched, and
 the planted faults were found. $OUT, where set, gets sanitize.json, and a tar file of the logs of what went wrong.
@@ -136,7 +138,7 @@ class Job:
         return "\n".join(self.output.read_text(errors="replace").splitlines()[-15:])
 
 
-def jobs_of(tool: str, sanitizer: str, processes: int, place: Path) -> list[Job]:
+def jobs_of(tool: str, sanitizer: str, processes: int, seconds: float, place: Path) -> list[Job]:
     def sanitized(name: str, *program: str) -> list[str]:
         log = str(place / f"{name}.sanitizer.log")
         port = str(40000 + PORTS * len(jobs))
@@ -150,7 +152,7 @@ def jobs_of(tool: str, sanitizer: str, processes: int, place: Path) -> list[Job]
             pytest = [sys.executable, "-m", "pytest", "-q", "-p", "sanitized_tests", "-p", "no:cacheprovider", *files]
             env = {
                 "UPRIGHT_SHARE": f"{index}/{count}", "UPRIGHT_EVERY": str(EVERY[tool]),
-                "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
+                "UPRIGHT_SECONDS": str(seconds), "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
                 "UPRIGHT_TEST_HALF": dtype, "UPRIGHT_OLDER": str(int(dtype == "float16")),
             }  # fmt: skip
             jobs.append(Job(name, sanitized(name, *pytest), place, env=env))
@@ -283,7 +285,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tools", default="memcheck,racecheck")
     parser.add_argument("--processes", type=int, default=max(2, (os.cpu_count() or 4) - 2))
-    parser.add_argument("--limit", type=float, default=240.0, help="seconds for one tool")
+    parser.add_argument("--seconds", type=float, default=180.0, help="after which no test of a tool begins")
+    parser.add_argument("--limit", type=float, default=240.0, help="seconds after which a tool is killed")
     parser.add_argument("--allow-copies", action="store_true", help="see above")
     parser.add_argument("--sanitizer", default=shutil.which("compute-sanitizer"))
     options = parser.parse_args()
@@ -295,7 +298,7 @@ def main() -> None:
     everything, failed = [], False
     with tempfile.TemporaryDirectory() as directory:
         for tool in options.tools.split(","):
-            jobs = jobs_of(tool, sanitizer, options.processes, Path(directory))
+            jobs = jobs_of(tool, sanitizer, options.processes, options.seconds, Path(directory))
             run_all(jobs, options.limit)
             found, wrong = check(tool, jobs, kernels, options.allow_copies)
             show(found)
