@@ -34,6 +34,7 @@ from training.fonts import DebianFonts, FontsMissing
 from training.model import Batch, Reader, to_device
 from training.muon import Muon
 from training.recipe import RECIPES
+from training.reuse import reused
 from training.shape import READER
 from training.texts import EnglishTexts, TextsMissing
 from training.world import Split, World
@@ -225,7 +226,7 @@ def _train(options: argparse.Namespace, feeder: Feeder, held_out: Feeder) -> Non
             print(line, flush=True)
 
         tell(parameters=READER.parameters, device=str(device), **{k: str(v) for k, v in vars(options).items()})
-        batches = ahead(feeder, device)
+        batches = reused(ahead(feeder, device), options.uses, options.seed)
         while (done := (time.monotonic() - began) / (60 * options.minutes)) < 1.0:
             if options.steps and trainer.steps - first >= options.steps:
                 break
@@ -238,7 +239,7 @@ def _train(options: argparse.Namespace, feeder: Feeder, held_out: Feeder) -> Non
                 losses = trainer.means.tell()
                 now = time.monotonic()
                 tell(
-                    step=trainer.steps, batches=options.first + trainer.steps - first,
+                    step=trainer.steps, batches=options.first + (trainer.steps - first) // options.uses,
                     minutes=round(done * options.minutes, 2),
                     rate=round(trainer.share(done), 4), steps_per_second=round(TOLD_EVERY / (now - told), 2),
                     waited=round(waited / (now - told), 3), patches_per_second=round(patches / (now - told)),
@@ -268,6 +269,7 @@ def main() -> None:
     parser.add_argument("--eager", action="store_true", help="compile nothing")
     parser.add_argument("--decay", action="store_true", help="let the learning rate fall to nothing in this stage")
     parser.add_argument("--processes", type=int, default=15, help="that make batches")
+    parser.add_argument("--uses", type=int, default=1, help="of each batch, where a GPU is faster than --processes")
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="batches that the end is measured on")
     parser.add_argument("--patches", type=int, default=48_000, help="of a batch")
     parser.add_argument("--tokens", type=int, default=24_000, help="of a batch")

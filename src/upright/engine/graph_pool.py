@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from upright.kernels.capturing import captured_as
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,9 @@ class GraphPool:
         Raises: torch.OutOfMemoryError.
         """
         graph = torch.cuda.CUDAGraph()
-        collecting = gc.isenabled()
         free, _ = torch.cuda.mem_get_info(self.stream.device)
-        try:
-            gc.disable()  # what it would free may belong to CUDA, which forbids that during a capture
-            with torch.cuda.stream(self.stream):
-                # Threads that decode images pin memory meanwhile, which a capture may only forbid to its own thread.
-                graph.capture_begin(self._pool, capture_error_mode="thread_local")
-                try:
-                    result = _borrowed(run())
-                except torch.OutOfMemoryError:
-                    with suppress(RuntimeError):  # the capture is void, and says so
-                        graph.capture_end()
-                    raise
-                graph.capture_end()
-        finally:
-            if collecting:
-                gc.enable()
+        with torch.cuda.stream(self.stream), captured_as(graph, self._pool):
+            result = _borrowed(run())
         self._pool = self._pool or graph.pool()
         self.room.taken += max(0, free - torch.cuda.mem_get_info(self.stream.device)[0])
         return Captured(graph, result)

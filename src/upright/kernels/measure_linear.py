@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from upright.kernels.activation import silu_gate
+from upright.kernels.capturing import captured_as
 from upright.kernels.linear import MeasuredLinear, Product, ProductTimes, linear
 from upright.kernels.normalise import rms_norm
 
@@ -119,8 +120,9 @@ def _microseconds(way: Callable[..., Tensor], x: Tensor, weights: Sequence[Tenso
         _run(way, rms_norm(x, gain, 1e-6), weight, shape)
 
     run(turns[0])
+    torch.cuda.synchronize(x.device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.stream(torch.cuda.Stream(x.device)), captured_as(graph):  # type: ignore[no-untyped-call]
         for weight in turns:
             run(weight)
     graph.replay()
