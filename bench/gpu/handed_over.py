@@ -1,4 +1,7 @@
-"""A kernel whose warps have work of their own and share nothing: what racecheck says of it is of Triton's making."""
+"""A kernel whose warps have work of their own and share nothing: what racecheck says of it is of Triton's making.
+
+One group of warps sums among itself, with a barrier of its own. Without that racecheck says nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ def hand_over() -> None:
 
 @gluon.jit
 def _hand_over(place):
-    gl.warp_specialize([(_write_128, (place,)), (_write_32, (place,))], [1], [24])
+    gl.warp_specialize([(_sum_128, (place,)), (_write_32, (place,))], [1], [24])
 
 
 @gluon.jit
-def _write_128(place):
+def _sum_128(place):
     lane = gl.arange(0, 128, gl.BlockedLayout([1], [32], [4], [0]))
-    gl.store(place + gl.program_id(0) * 160 + lane, lane)
+    values = gl.load(place + gl.program_id(0) * 160 + lane)
+    gl.store(place + gl.program_id(0) * 160 + lane, lane + gl.sum(values, 0))
 
 
 @gluon.jit

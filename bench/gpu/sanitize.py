@@ -17,8 +17,8 @@ them pass. Where warps have work of their own, Triton hands it to them through s
 which racecheck does not follow: races of which every access lies in a call of `warp_specialize`, or where its function
 begins, are told apart too, and pass. A kernel that has nothing else shows that they are Triton's.
 
-racecheck takes every third test of each function, because it is slow. After --seconds no test begins; what is left
-then is told.
+racecheck takes every third test of each function, because it is slow, and leaves one out: where a whole tower runs,
+with cuBLAS, the sanitizer of CUDA 13.0 fails by itself. After --seconds no test begins; what is left then is told.
 
 The exit code is 0 only if every test passes, nothing is found in it, each kernel of kernels/triton was launched, and
 the planted faults were found. $OUT, where set, gets sanitize.json, and a tar file of the logs of what went wrong.
@@ -61,6 +61,7 @@ TESTS = (
 # The type where a test wants 16 bits, the tests, and their share of the processes. The second is as on an older card
 ROUNDS = (("bfloat16", TESTS, 0.6), ("float16", TESTS[:3], 0.4))
 EVERY = {"memcheck": 1, "racecheck": 3}  # tests of a function of which one is run
+LEFT_OUT = {"memcheck": "", "racecheck": "test_a_tower_of_these_kernels"}  # its kernels are in other tests too
 PLANTED = {"memcheck": ("astray", "past"), "racecheck": ("race",)}
 INNOCENT = {"memcheck": (), "racecheck": ("handed",)}
 COMMON = [
@@ -152,7 +153,8 @@ def jobs_of(tool: str, sanitizer: str, processes: int, seconds: float, place: Pa
             pytest = [sys.executable, "-m", "pytest", "-q", "-p", "sanitized_tests", "-p", "no:cacheprovider", *files]
             env = {
                 "UPRIGHT_SHARE": f"{index}/{count}", "UPRIGHT_EVERY": str(EVERY[tool]),
-                "UPRIGHT_SECONDS": str(seconds), "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
+                "UPRIGHT_SECONDS": str(seconds), "UPRIGHT_LEFT_OUT": LEFT_OUT[tool],
+                "UPRIGHT_LAUNCHES": str(place / f"{name}.json"),
                 "UPRIGHT_TEST_HALF": dtype, "UPRIGHT_OLDER": str(int(dtype == "float16")),
             }  # fmt: skip
             jobs.append(Job(name, sanitized(name, *pytest), place, env=env))
