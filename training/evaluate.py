@@ -39,9 +39,10 @@ from training.render.pages import clean_page, page
 from training.render.paragraphs import paragraph
 from training.render.tables import table
 from training.samples import Call, Maker, Pixels, Sample, Turn
-from training.scores import blocks_of, cells_of, edit_distance, matches
+from training.scores import cells_of, edit_distance, matches
 from training.train import FONTS, TEXTS, open_world
 from training.world import World
+from upright.cli.parse.protocol import read_layout
 
 MAKERS: Mapping[str, Maker] = {
     "line": line, "text": paragraph, "layout": clean_page, "worn layout": page, "table": table, "field": ask_field,
@@ -164,7 +165,7 @@ def score(task: str, questions: list[Question], answers: list[Answer]) -> dict[s
                 sums["wrong characters"] += edit_distance(answer.text, turn.text)
                 sums["of characters"] += len(turn.text)
             case "layout" | "worn layout":
-                found, wanted = blocks_of(answer.text), blocks_of(turn.text)
+                found, wanted = read_layout(answer.text), read_layout(turn.text)
                 sums["matched"] += matches(found, wanted)
                 sums["of blocks"] += (len(found) + len(wanted)) / 2
             case "table":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+
+from upright.cli.parse.protocol import Block
+from upright.cli.parse.tables import grid_of
 
 
 def edit_distance(one: str, other: str) -> int:
@@ -27,20 +28,6 @@ def edit_distance(one: str, other: str) -> int:
         rising = (down << 1 | ~(carried | up)) & whole
         falling = up & carried
     return distance
-
-
-class Block(NamedTuple):
-    box: tuple[int, int, int, int]
-    kind: str
-
-
-_BLOCK = re.compile(r"<\|box_start\|>(\d+) (\d+) (\d+) (\d+)<\|box_end\|><\|ref_start\|>(\w+)<\|ref_end\|>")
-
-
-def blocks_of(answer: str) -> list[Block]:
-    """Of a layout, in its order."""
-    found = _BLOCK.findall(answer)
-    return [Block((int(x0), int(y0), int(x1), int(y1)), kind) for x0, y0, x1, y1, kind in found]
 
 
 def overlap(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> float:
@@ -71,17 +58,6 @@ def matches(found: Sequence[Block], expected: Sequence[Block], least: float = 0.
     return len(taken[0])
 
 
-_CELL = re.compile(r"<(fcel|ecel|lcel|ucel|xcel|nl)>([^<]*)")
-
-
 def cells_of(otsl: str) -> Mapping[tuple[int, int], tuple[str, str]]:
     """By row and column of a table: what kind of cell stands there, and its text."""
-    cells = {}
-    row = column = 0
-    for kind, text in _CELL.findall(otsl):
-        if kind == "nl":
-            row, column = row + 1, 0
-        else:
-            cells[row, column] = kind, " ".join(text.split())
-            column += 1
-    return cells
+    return {(y, x): cell for y, row in enumerate(grid_of(otsl)) for x, cell in enumerate(row)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.scores import Block, blocks_of, cells_of, edit_distance, matches, overlap
+from training.scores import cells_of, edit_distance, matches, overlap
+from upright.cli.parse.protocol import Block, read_layout
 
 WORDS = st.text("abc", max_size=12)
 
@@ -36,13 +37,13 @@ def test_blocks_are_read_and_matched_once() -> None:
         f"<|box_start|>{' '.join(map(str, box))}<|box_end|><|ref_start|>text<|ref_end|><|rotate_up|>\n"
         for box in (one, two)
     )
-    found = blocks_of(answer)
-    assert found == [Block(one, "text"), Block(two, "text")]
+    found = read_layout(answer)
+    assert found == [Block("text", one), Block("text", two)]
     assert matches(found, found) == 2
-    assert matches(found, [Block(one, "text"), Block(two, "title")]) == 1, "of another kind"
+    assert matches(found, [Block("text", one), Block("title", two)]) == 1, "of another kind"
     assert matches([found[0], found[0]], found) == 1, "one cannot be found twice"
-    assert matches([Block((0, 0, 100, 20), "text")], found) == 0, "less than half"
-    assert blocks_of("nothing") == []
+    assert matches([Block("text", (0, 0, 100, 20))], found) == 0, "less than half"
+    assert read_layout("nothing") == []
 
 
 @given(st.tuples(*(st.integers(0, 30),) * 4), st.tuples(*(st.integers(0, 30),) * 4))

@@ -1,0 +1,65 @@
+"""Pages and the parts of them, as they are sent to a model of MinerU's family."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from upright.cli.parse.protocol import SCALE, SIDE, Block
+
+LEAST_EDGE = 28  # pixels: what is smaller is scaled up
+MOST_ASPECT = 50  # of the longer edge to the shorter: what is longer is padded
+
+
+class UnreadablePicture(Exception):
+    """The file holds no picture that can be read; the message says why."""
+
+
+def open_page(path: Path) -> Image.Image:
+    """The picture upright and in RGB; what is transparent is white. Raises: UnreadablePicture."""
+    try:
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened)
+            if picture.has_transparency_data:
+                white = Image.new("RGBA", picture.size, "white")
+                picture = Image.alpha_composite(white, picture.convert("RGBA"))
+            return picture.convert("RGB")
+    except FileNotFoundError as error:
+        raise UnreadablePicture(f"there is no {path}") from error
+    except UnidentifiedImageError as error:
+        raise UnreadablePicture(f"{path} is no picture that Pillow can read; PNG and JPEG are usual") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UnreadablePicture(f"{path} cannot be read: {error}") from error
+
+
+def squashed(page: Image.Image) -> Image.Image:
+    return page.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def cut_out(page: Image.Image, block: Block) -> Image.Image:
+    """A block, turned upright."""
+    left, top, right, bottom = block.box
+    width, height = page.size
+    box = left * width // SCALE, top * height // SCALE, -(-right * width // SCALE), -(-bottom * height // SCALE)
+    part = page.crop(box)
+    if block.angle:
+        part = part.rotate(block.angle, expand=True)
+    long, short = max(part.size), min(part.size)
+    if long > MOST_ASPECT * short:
+        short = -(-long // MOST_ASPECT)
+        padded = Image.new("RGB", (max(part.width, short), max(part.height, short)), "white")
+        padded.paste(part, ((padded.width - part.width) // 2, (padded.height - part.height) // 2))
+        part = padded
+    if short < LEAST_EDGE:
+        scale = LEAST_EDGE / short
+        part = part.resize((round(part.width * scale), round(part.height * scale)), Image.Resampling.BICUBIC)
+    return part
+
+
+def data_url(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
