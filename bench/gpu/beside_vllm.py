@@ -5,7 +5,8 @@ Usage: beside_vllm.py MODEL KIT [--parts engine,server] [--only WORDS] [--quick]
 
 KIT is what rivals/vllm_gpu_kit.sh unpacks. `engine` is each by itself, without HTTP; `server` is each behind HTTP, with
 one client for both. Random weights in bfloat16. vLLM's start takes one to three minutes in each part. Prints a table
-for each part; JSON to $OUT/beside_vllm.json, after every step, so that a limit of time costs no more than the rest.
+for each part, and what each engine takes of the memory beside weights, KV cache and graphs; JSON to
+$OUT/beside_vllm.json, after every step, so that a limit of time costs no more than the rest.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import memory_beside
 from servers import (
     CONTEXT,
     DUMMY,
@@ -117,6 +119,14 @@ def compare(key: str, figures: tuple[tuple[str, bool], ...], ours: Rows, theirs:
         print("| " + " | ".join(cells) + " |")
 
 
+def compare_memory(place: Path) -> None:
+    ours, theirs, log = place / "upright.json", place / "vllm.json", place / "vllm-engine.log"
+    if ours.exists() and theirs.exists():
+        parts = json.loads(ours.read_text())["peaks"]["memory"]
+        utilization = json.loads(theirs.read_text())["utilization"]
+        print(memory_beside.line(parts, log.read_text(errors="replace"), utilization), flush=True)
+
+
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
@@ -148,6 +158,8 @@ def main() -> None:
                     found[part][name] = []
                 write_json("beside_vllm.json", {"model": options.model} | found)
             compare(key, figures, found[part]["upright"], found[part]["vllm"])
+            if part == "engine":
+                compare_memory(Path(place))
 
 
 if __name__ == "__main__":
