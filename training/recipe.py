@@ -21,7 +21,7 @@ BEGINNING: Mapping[Maker, float] = {
     line: 0.73, paragraph: 0.20, table: 0.02, chat_read: 0.02, ask_field: 0.02, nothing: 0.01,
 }  # fmt: skip
 WHOLE: Mapping[Maker, float] = {
-    line: 0.34, paragraph: 0.24, table: 0.12, page: 0.06, chat_read: 0.04, ask_field: 0.10, save_answer: 0.06,
+    line: 0.38, paragraph: 0.26, table: 0.10, page: 0.04, chat_read: 0.04, ask_field: 0.09, save_answer: 0.05,
     read_whole: 0.02, nothing: 0.02,
 }  # fmt: skip
 RECIPES = {"beginning": BEGINNING, "whole": WHOLE}
