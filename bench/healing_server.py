@@ -39,7 +39,7 @@ class HealingServer(Server):
         script = Path(sys.executable).with_name("upright")
         if script.exists():
             return [str(script)]
-        return [sys.executable, "-c", "from upright.cli.main import run; run()"]  # this checkout is not installed
+        return [sys.executable, "-m", "upright"]  # this checkout is not installed
 
     def command(self) -> list[str]:
         own = ["--port", str(self.port), "--state-dir", str(self.state_directory)]

@@ -201,7 +201,7 @@ def serving(model: Path, more: list[str]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from upright.cli.main import run; run()", "serve", str(model)]
+    command = [sys.executable, "-m", "upright", "serve", str(model)]
     options = ["--port", str(port), "--served-model-name", "reader", *more]
     server = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, start_new_session=True)
     url = f"http://127.0.0.1:{port}"

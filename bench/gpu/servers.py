@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-UPRIGHT = [sys.executable, "-c", "from upright.cli.main import run; run()"]
+UPRIGHT = [sys.executable, "-m", "upright"]
 DUMMY = ["--load-format", "dummy"]
 CONTEXT = "8192"  # tokens of one sequence, for both
 PIXELS = "2007040"  # of the largest image, for both

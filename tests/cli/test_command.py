@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,3 +60,9 @@ def test_an_option_that_is_not_there() -> None:
     result = RUNNER.invoke(app, ["serve", "m", "--max-modellen", "1"])
     assert result.exit_code == 2
     assert "--max-model-len" in result.output
+
+
+def test_the_package_is_a_command_too() -> None:
+    told = subprocess.run([sys.executable, "-m", "upright", "--version"], capture_output=True, text=True, check=True)
+
+    assert told.stdout == f"upright {__version__}\n"
