@@ -28,7 +28,6 @@ from PIL import Image, ImageDraw
 
 from upright.engine.image_queue import CORES, THREADS
 from upright.engine.images import ImageDecoder
-from upright.engine.work import image_work
 from upright.kernels.activation import quick_gelu
 from upright.kernels.attention.candidate import AttentionNeed
 from upright.kernels.attention.dispatch import choose
@@ -41,6 +40,7 @@ from upright.models.image_pixels import pack_patches
 from upright.models.loading import fill_with_dummies
 from upright.models.model_config import ImageProcessing, VisionConfig
 from upright.models.vision import VisionTower
+from upright.models.work import image_work
 
 VISION = VisionConfig("qwen2_vl", 32, 1280, 16, 5120, 896, 14, 2, 2, 3)
 PROCESSING = ImageProcessing(3136, 1605632, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))

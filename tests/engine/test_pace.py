@@ -10,7 +10,8 @@ from tests.engine.driving import Picture, Setting, greedy, make_core_of, random_
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
 from upright.engine.warm_up import warm_up
-from upright.engine.work import StepWork, image_work
+from upright.engine.work import StepWork
+from upright.models.work import image_work
 
 
 def test_nothing_is_expected_before_the_first_step() -> None:

@@ -139,6 +139,17 @@ def test_a_small_context_scales_images_down_and_says_so(vision: ModelConfig) -> 
     assert plan(vision, max_model_len=512, max_pixels=10_000).options.max_pixels == 10_000
 
 
+def test_images_that_keep_a_cpu_busy_are_told(vision: ModelConfig) -> None:
+    assert vision.vision is not None
+    large = replace(vision, vision=replace(vision.vision, depth=32, hidden_size=1280, intermediate_size=5120))
+
+    assert not any("busy" in note for note in plan(vision).notes)
+    (told,) = (note for note in plan(large, threads=1).notes if "busy" in note)
+    assert "images of up to 512 tokens" in told
+    assert "--max-pixels below 401408" in told
+    assert not any("busy" in note for note in plan(large, threads=64).notes)
+
+
 def test_a_gpu_is_taken_where_there_is_one(vision: ModelConfig) -> None:
     made = plan(replace(vision, dtype="bfloat16"), with_gpu(H100))
     assert (made.options.device, made.options.dtype, made.options.kv_cache_bytes) == ("cuda", "bfloat16", None)

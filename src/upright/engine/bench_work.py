@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from upright.engine.work import image_work, layer_weights, skipped_weights
 from upright.models.model_config import ModelConfig
+from upright.models.work import image_work, layer_weights, skipped_weights
 from upright.plan.memory import DTYPE_BYTES, kv_bytes_per_token
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from upright.config import ServeConfig
 from upright.messages import EngineOptions
-from upright.models.model_config import ModelConfig
+from upright.models.model_config import ModelConfig, VisionConfig
+from upright.models.work import image_work
 from upright.plan.hardware import Gpu, Hardware
 from upright.plan.memory import (
     available_memory,
@@ -26,7 +27,8 @@ from upright.plan.memory import (
 CPU_KV_BYTES = 4 * 2**30  # unless the user says otherwise; what vLLM takes on a CPU
 CPU_KV_SHARE = 0.5  # of the memory that the weights leave, at most
 GPU_RUNTIME_BYTES = 3 * 2**29  # estimate of what CUDA, its libraries and the graphs of decode steps take
-SLOW_IMAGE_TOKENS = 1024  # more in one image, and a CPU is busy with it for minutes where the vision tower is large
+THREAD_FLOP = 50e9  # a second, about what one core multiplies
+SLOW_IMAGE_SECONDS = 15.0  # that a CPU is busy with one image: longer is worth a word
 TEXT_BESIDE_IMAGE = 256  # tokens left for the question and the answer when one image fills the context
 DEFAULT_SEQUENCES = {"cpu": 32, "cuda": 256}
 DEFAULT_BATCHED_TOKENS = {"cpu": 512, "cuda": 8192}
@@ -82,12 +84,9 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         step = largest_step_bytes(model, dtype, batched, sequences, largest)
         length = _gpu_context(config, model, dtype, machine.hardware.gpus[0], weights, step, length, notes)
     max_pixels, image_tokens = _image_limit(config, model, length, notes)
-    if device == "cpu" and model.vision is not None and image_tokens > SLOW_IMAGE_TOKENS:
-        bound = SLOW_IMAGE_TOKENS * (model.vision.patch_size * model.vision.merge_size) ** 2
-        notes.append(
-            f"images of up to {image_tokens} tokens: on a CPU a large one takes minutes and stalls every other request "
-            f"meanwhile; a lower --max-pixels, such as {bound}, limits that"
-        )
+    threads = config.threads or (machine.cores if device == "cpu" else 0)
+    if device == "cpu" and model.vision is not None:
+        _slow_images(model.vision, image_tokens, threads, notes)
     options = EngineOptions(
         model_path=str(directory),
         device=device,
@@ -105,7 +104,7 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         graphs=device == "cuda" and config.cuda_graphs is not False,
         portable=device == "cuda" and config.portable,
         gpu_memory_utilization=config.gpu_memory_utilization,
-        threads=config.threads or (machine.cores if device == "cpu" else 0),
+        threads=threads,
         faults=str(config.test_faults) if config.test_faults is not None else None,
     )
     sequence_bytes = -(-length // config.block_size) * config.block_size * kv_bytes_per_token(model.decoder, dtype)
@@ -165,6 +164,16 @@ def _image_limit(config: ServeConfig, model: ModelConfig, length: int, notes: li
         )
         tokens = fitting
     return max_pixels, tokens
+
+
+def _slow_images(vision: VisionConfig, tokens: int, threads: int, notes: list[str]) -> None:
+    seconds = image_work(vision, tokens * vision.merge_size**2) / (threads * THREAD_FLOP)
+    if seconds > SLOW_IMAGE_SECONDS:
+        pixels = tokens * (vision.patch_size * vision.merge_size) ** 2
+        notes.append(
+            f"images of up to {tokens} tokens: the largest keep this CPU busy for about {seconds:.0f} s, in which "
+            f"every other request waits; --max-pixels below {pixels} shortens that"
+        )
 
 
 def _ignored_on_a_cpu(config: ServeConfig, notes: list[str]) -> None:
