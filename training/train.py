@@ -5,7 +5,8 @@
 
 OUT gets the weights of the last step and their mean over the last thousand or so, in parts (`training.checkpoint`), the
 state of the optimiser, and log.jsonl. Stages before the last keep the learning rate; with --decay it falls to nothing
-over the whole of the stage.
+over the whole of the stage. With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes
+of its own; a step learns from a batch of each.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from training.checkpoint import load_parts, save_parts, weights_of
 from training.encode import Encoder
 from training.feeder import Feeder
 from training.fonts import DebianFonts, FontsMissing
+from training.group import Group, Place
 from training.model import Batch, Reader, to_device
 from training.muon import Muon
 from training.recipe import RECIPES
@@ -42,17 +44,19 @@ from training.world import Split, World
 WARM_UP = 400  # steps over which the learning rate rises
 MEAN_OF = 1000  # steps, about: the mean forgets half of what is older in 700
 TOLD_EVERY = 100  # steps
+CLOCK_EVERY = 20  # steps: all processes go by the first one's clock
 HELD_OUT = 24  # batches at the end
 BATCH_BYTES = 48 * 2**20
 FONTS, TEXTS = Path("training/data/fonts"), Path("training/data/texts")
 
 
 class Make:
-    """Batch k of a stage, for `Feeder`. The world is opened in the process that uses it."""
+    """A place's batch k of a stage, for `Feeder`. The world is opened in the process that uses it."""
 
-    def __init__(self, options: argparse.Namespace, split: Split) -> None:
+    def __init__(self, options: argparse.Namespace, split: Split, place: Place) -> None:
         self._options = options
         self._split = split
+        self._place = place
         self._opened: tuple[World, Encoder] | None = None
 
     def __call__(self, index: int) -> Arrays:
@@ -61,7 +65,7 @@ class Make:
             torch.set_num_threads(1)
             self._opened = open_world(options, self._split), Encoder(options.tokenizer, READER)
         world, encoder = self._opened
-        rng = random.Random(f"{options.seed} {self._split} {index}")
+        rng = random.Random(f"{options.seed} {self._split} {index * self._place.size + self._place.rank}")
         budget = Budget(options.patches, options.tokens)
         return pack(draw(rng, RECIPES[options.recipe], world, encoder, budget), READER.merge)
 
@@ -138,8 +142,10 @@ def make_optimisers(model: Reader, options: argparse.Namespace) -> list[torch.op
 
 
 class Trainer:
-    def __init__(self, options: argparse.Namespace, device: torch.device) -> None:
+    def __init__(self, options: argparse.Namespace, group: Group) -> None:
         self.options = options
+        self.group = group
+        device = group.place.device
         self.model = Reader(READER).to(device)
         if options.start is not None:
             self.model.load_state_dict(load_parts(options.start, "last"), strict=True)
@@ -169,6 +175,7 @@ class Trainer:
                 group["lr"] = group["highest"] * self.share(done)
         losses, tasks = self.losses(batch)
         losses.mean().backward()  # type: ignore[no-untyped-call]
+        self.group.average_gradients(list(self.model.parameters()))
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -199,36 +206,49 @@ class Trainer:
 
 
 def train(options: argparse.Namespace) -> None:
-    held_out = Feeder(Make(options, "held-out"), max(1, options.processes // 8), BATCH_BYTES)
-    feeder = Feeder(Make(options, "train"), options.processes, BATCH_BYTES, options.first)
+    place = Place.here()
+    held_out = Feeder(Make(options, "held-out", place), max(1, options.processes // 8), BATCH_BYTES)
+    feeder = Feeder(Make(options, "train", place), options.processes, BATCH_BYTES, options.first)
     try:
-        _train(options, feeder, held_out)
+        with Group(place) as group:
+            _train(options, group, feeder, held_out)
     finally:
         feeder.close()
         held_out.close()
 
 
-def _train(options: argparse.Namespace, feeder: Feeder, held_out: Feeder) -> None:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _train(options: argparse.Namespace, group: Group, feeder: Feeder, held_out: Feeder) -> None:
+    place, device = group.place, group.place.device
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    trainer = Trainer(options, device)
+    trainer = Trainer(options, group)
     options.out.mkdir(parents=True, exist_ok=True)
     began = told = time.monotonic()
     waited = patches = tokens = 0.0
     first = trainer.steps
-    with (options.out / "log.jsonl").open("a") as log:
+    with (options.out / ("log.jsonl" if place.first else f"log-{place.rank}.jsonl")).open("a") as log:
 
         def tell(**what: Any) -> None:
             line = json.dumps(what)
             log.write(line + "\n")
             log.flush()
-            print(line, flush=True)
+            if place.first:
+                print(line, flush=True)
 
-        tell(parameters=READER.parameters, device=str(device), **{k: str(v) for k, v in vars(options).items()})
+        tell(
+            parameters=READER.parameters,
+            device=str(device),
+            gpus=place.size,
+            **{k: str(v) for k, v in vars(options).items()},
+        )
         batches = reused(ahead(feeder, device), options.uses, options.seed)
-        while (done := (time.monotonic() - began) / (60 * options.minutes)) < 1.0:
-            if options.steps and trainer.steps - first >= options.steps:
+        done = 0.0
+        while not options.steps or trainer.steps - first < options.steps:
+            if (trainer.steps - first) % CLOCK_EVERY == 0:
+                done = group.told((time.monotonic() - began) / (60 * options.minutes))
+            if done >= 1.0:
                 break
             asked = time.monotonic()
             batch = next(batches)
@@ -246,7 +266,8 @@ def _train(options: argparse.Namespace, feeder: Feeder, held_out: Feeder) -> Non
                     tokens_per_second=round(tokens / (now - told)), losses=losses,
                 )  # fmt: skip
                 told, waited, patches, tokens = now, 0.0, 0.0, 0.0
-        trainer.save(options.out)
+        if place.first:
+            trainer.save(options.out)
         for name, part in zip(weights_of(trainer.model), trainer.mean, strict=True):
             trainer.model.get_parameter(name).data.copy_(part)
         tell(step=trainer.steps, held_out=trainer.held_out(held_out, options.held_out))
