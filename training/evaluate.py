@@ -16,6 +16,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -141,12 +142,23 @@ def ask(client: httpx.Client, question: Question, task: str) -> Answer:
     response.raise_for_status()
     choice = response.json()["choices"][0]
     message = choice["message"]
-    calls = tuple(
-        Call(call["function"]["name"], json.loads(call["function"]["arguments"]))
-        for call in message.get("tool_calls") or ()
-    )
-    text = (message.get("content") or "").removesuffix("<|im_end|>")
+    text, calls = parted((message.get("content") or "").removesuffix("<|im_end|>"))
     return Answer(text, calls, choice["finish_reason"] != "length")
+
+
+_CALL = re.compile(r"<tool_call>\n(\{.*?\})\n</tool_call>\n?", re.DOTALL)
+
+
+def parted(answer: str) -> tuple[str, tuple[Call, ...]]:
+    """What is said, and the calls of tools in hermes' form behind it; what is not quite that form stays in the text."""
+    calls = []
+    for match in _CALL.finditer(answer):
+        try:
+            called = json.loads(match[1])
+            calls.append(Call(called["name"], called["arguments"]))
+        except (ValueError, KeyError):
+            return answer, ()
+    return _CALL.sub("", answer).rstrip("\n") if calls else answer, tuple(calls)
 
 
 def data_url(picture: Pixels) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.training.worlds import small_world
 from training.dialogues.tools import save_answer
-from training.evaluate import Answer, Question, questions_of, score, wrong
+from training.evaluate import Answer, Question, parted, questions_of, score, wrong
 from training.samples import Call, Sample, Turn
 
 
@@ -68,3 +68,13 @@ def test_layouts_count_by_blocks() -> None:
 def test_what_is_wrong_is_shown() -> None:
     right, other = question(Turn("assistant", "a")), question(Turn("assistant", "b"))
     assert wrong([right, other], [Answer("a", (), True)] * 2) == [(other, Answer("a", (), True))]
+
+
+def test_calls_are_read_in_the_form_that_is_taught() -> None:
+    call = '<tool_call>\n{"name": "save_answer", "arguments": {"answer": "12.50"}}\n</tool_call>'
+
+    assert parted(call) == ("", (Call("save_answer", {"answer": "12.50"}),))
+    assert parted(f"The total:\n{call}") == ("The total:", (Call("save_answer", {"answer": "12.50"}),))
+    assert parted("12.50") == ("12.50", ())
+    for wrong_form in (call.replace("}}", "}"), call.replace("name", "nam"), call.replace("\n", ""), call[:-5]):
+        assert parted(wrong_form) == (wrong_form, ())
