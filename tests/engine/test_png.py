@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ WHOLE = png(RGBA)
 
 
 @given(at=st.integers(0, len(WHOLE) - 1), bit=st.integers(0, 7), end=st.integers(1, len(WHOLE)))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_damage_is_never_taken_for_a_picture(at: int, bit: int, end: int) -> None:
     damaged = bytearray(WHOLE)
     damaged[at] ^= 1 << bit
@@ -79,3 +81,11 @@ def test_damage_is_never_taken_for_a_picture(at: int, bit: int, end: int) -> Non
         if pixels is not None:
             expected = by_pillow(content)
             assert expected is not None and np.array_equal(pixels, expected)
+
+
+@pytest.mark.parametrize("side", [0, 1 << 20])
+def test_no_memory_is_taken_for_a_size_that_the_file_cannot_hold(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    content = WHOLE[:8] + WHOLE[8:12] + header + zlib.crc32(header).to_bytes(4, "big") + WHOLE[33:]
+    monkeypatch.setattr("upright.engine.png.decode_image_png_u8", lambda *_: pytest.fail("it was tried"))
+    assert plain_png(content) is None

@@ -19,8 +19,8 @@ from training.render.pages import LAYOUTS, SIDE, answer, clean_page, composed, p
 from training.render.pages_draw import draw
 from training.render.pages_words import extent, lines_of, stamp
 from training.samples import Maker
-from training.scores import blocks_of
 from training.world import Split
+from upright.cli.parse.protocol import read_layout
 
 seeds = st.integers(0, 2**32)
 splits = st.sampled_from(["train", "held-out"])
@@ -89,11 +89,11 @@ def test_answers_are_read_as_the_client_reads_them(seed: int, split: Split) -> N
     drawn = worn(random.Random(seed), squashed(composed(random.Random(seed), small_world(split))))
     text = answer(drawn)
     found = _client().parse_layout_output(text)
-    ours = blocks_of(text)
-    assert [block.type for block in found] == [block.kind for block in drawn.blocks] == [kind for _, kind in ours]
-    for block, (box, _) in zip(found, ours, strict=True):
-        assert block.angle == 0
-        assert [round(1000 * value) for value in block.bbox] == list(box)
+    ours = read_layout(text)
+    assert [block.type for block in found] == [block.kind for block in drawn.blocks] == [block.kind for block in ours]
+    for block, other in zip(found, ours, strict=True):
+        assert block.angle == other.angle == 0
+        assert [round(1000 * value) for value in block.bbox] == list(other.box)
 
 
 def _client() -> MinerUClientHelper:
