@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, ValidationError
 
 ENVIRONMENT_PREFIX = "UPRIGHT_"
 
@@ -93,7 +93,9 @@ class ServeConfig(BaseModel):
     max_image_pixels: int = Field(100_000_000, ge=1, description="Pixels of one image before resizing, at most.")
     media_timeout: float = Field(20.0, gt=0, description="Seconds to fetch one image URL, at most.")
     allow_private_media: bool = Field(False, description="Fetch image URLs that lead to private or loopback addresses.")
-    allowed_local_media_path: Path | None = Field(None, description="Directory whose files file:// URLs may name.")
+    allowed_local_media_path: DirectoryPath | None = Field(
+        None, description="Directory whose files file:// URLs may name.", json_schema_extra={"metavar": "PATH"}
+    )
     request_timeout: float | None = Field(None, gt=0, description="Seconds that a request may take in all; then 504.")
     drain_timeout: float = Field(30.0, ge=0, description="Seconds that running requests get to finish on shutdown.")
     standby: bool = Field(True, description="Keep a process in reserve that takes over when the engine dies.")
@@ -105,7 +107,10 @@ class ServeConfig(BaseModel):
     forget: bool = Field(
         False, description="Forget what was learned: this configuration's rung, measurements, what overflows float16."
     )
-    test_faults: Path | None = Field(None, description="For tests only: a directory in which files ask for faults.")
+    test_faults: DirectoryPath | None = Field(
+        None, description="For tests only: a directory in which files ask for faults.",
+        json_schema_extra={"metavar": "PATH"},
+    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
 

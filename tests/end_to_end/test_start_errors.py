@@ -65,6 +65,12 @@ WRONG_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "wrong-type": (("--max-num-seqs", "many"), ("--max-num-seqs (the command line)", "integer", "'many'")),
     "wrong-choice": (("--dtype", "float8"), ("--dtype (the command line)", "'bfloat16'", "'float8'")),
     "unknown-option": (("--max-modellen", "8"), ("No such option: --max-modellen", "--max-model-len")),
+    "no-media": (
+        ("--allowed-local-media-path", "/no/such/place"),
+        ("--allowed-local-media-path (the command line)", "not point to a directory", "/no/such/place"),
+    ),
+    "no-faults": (("--test-faults", "/no/such/place"), ("--test-faults (the command line)", "'/no/such/place'")),
+    "no-state": (("--state-dir", "/dev/null/state"), ("nothing can be kept in /dev/null/state", "give --state-dir")),
     "no-such-address": (("--host", "203.0.113.7"), ("cannot listen on 203.0.113.7",)),
 }
 

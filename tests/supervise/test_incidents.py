@@ -24,7 +24,7 @@ from upright.supervise.incidents.incident import (
 )
 from upright.supervise.incidents.markdown import duration, incident_markdown
 from upright.supervise.incidents.store import IncidentStore, NoSuchIncident
-from upright.supervise.state_directory import incidents_directory, state_directory
+from upright.supervise.state_directory import NoStateDirectory, incidents_directory, make_writable, state_directory
 
 OPTIONS = EngineOptions(
     model_path="/models/m", device="cpu", dtype="float32", load_format="auto", max_model_len=2048, max_num_seqs=32,
@@ -258,3 +258,13 @@ def test_a_failed_write_leaves_nothing_half_done(store: IncidentStore, monkeypat
 )
 def test_where_it_all_is(environment: dict[str, str], expected: str) -> None:
     assert incidents_directory(state_directory(environment)) == Path(expected)
+
+
+def test_a_place_for_it_is_made_or_refused(tmp_path: Path) -> None:
+    make_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        NoStateDirectory, match=r"nothing can be kept in .*file/state: Not a directory; give --state-dir"
+    ):
+        make_writable(tmp_path / "file" / "state")

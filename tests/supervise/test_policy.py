@@ -232,6 +232,16 @@ def test_starts_that_fail_lead_down_and_end() -> None:
     assert "exit code 1" in decision.why[-1]
 
 
+def test_a_start_that_lacks_memory_takes_no_rung_that_needs_as_much() -> None:
+    lacking = replace(STILLBORN, cause="memory")
+    for first, expected in (0, [0, 2, 2, 2, 2]), (2, [2, 2, 2]):  # only the third needs less than the one before it
+        state, rungs, decision = State(ladder=LADDER, rung=first), [], Decision(0.0)
+        while decision.delay is not None:
+            state, decision = policy.after_failed_start(state, lacking)
+            rungs.append(state.rung)
+        assert rungs == expected
+
+
 def test_an_engine_that_has_served_is_tried_for_longer() -> None:
     state, count = policy.after_start(State()), 0
     decision = Decision(0.0)

@@ -295,9 +295,11 @@ def test_a_refusal_at_start_is_final_and_told_and_no_incident(tmp_path: Path) ->
     assert reports(incidents) == []
 
 
-def test_engines_that_never_serve_are_given_up() -> None:
+def test_engines_that_never_serve_are_given_up_and_teach_nothing(tmp_path: Path) -> None:
+    lessons = Lessons(tmp_path / "rungs.json", "key")
+
     async def test() -> None:
-        async with running("crash") as service:
+        async with running("crash", lessons) as service:
             rungs = len(service.status().rungs)
             assert service.state == "failed"
             assert service.status().deaths == policy.START_TRIES * (rungs - 1) + policy.LAST_TRIES
@@ -305,6 +307,7 @@ def test_engines_that_never_serve_are_given_up() -> None:
             assert "exit code 3" in service.failure
 
     guarded(test)
+    assert lessons.recall() is None, "it would slow down the next server, whatever hindered this one"
 
 
 def test_a_lack_of_memory_at_start_leads_to_a_smaller_configuration_that_is_remembered(tmp_path: Path) -> None:

@@ -59,16 +59,17 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
 
     configure_logging("front", config.log_level)
     try:
+        state = _state_directory(config)
         listener = _listen(config)
         with asyncio.Runner(loop_factory=_new_loop) as runner:
-            code = runner.run(_serve(config, listener, began))
+            code = runner.run(_serve(config, listener, state, began))
     except CannotServe as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
     sys.exit(code)
 
 
-async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> int:
+async def _serve(config: ServeConfig, listener: socket.socket, state: Path | None, began: float) -> int:
     """Load, serve until told to stop, drain. Returns the exit code. Raises: CannotServe."""
     from rich.console import Console
 
@@ -87,7 +88,7 @@ async def _serve(config: ServeConfig, listener: socket.socket, began: float) -> 
             # No engine is there to be ended, and the threads of a download would be waited for, network and all.
             logging.shutdown()
             os._exit(0)
-        supervisor = _supervisor(config, prepared, display.show)
+        supervisor = _supervisor(config, prepared, state, display.show)
         supervisor.start()
         try:
             # The front's own imports and the tokenizer take their time while the engine loads.
@@ -153,18 +154,29 @@ def _server(config: ServeConfig, supervisor: Supervisor, context: ChatContext) -
     )
 
 
-def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loading], None]) -> Supervisor:
+def _state_directory(config: ServeConfig) -> Path | None:
+    """None: what would be kept between starts is not. Raises: CannotServe for a place that was named and is no good."""
+    from upright.supervise.state_directory import NoStateDirectory, make_writable, state_directory
+
+    try:
+        state = config.state_dir or state_directory()
+        make_writable(state)
+    except NoStateDirectory as error:
+        if config.state_dir is not None:
+            raise CannotServe(str(error)) from error
+        log.warning("%s; neither reports of deaths nor what is learned will outlive this server", error)
+        return None
+    return state
+
+
+def _supervisor(
+    config: ServeConfig, prepared: Prepared, state: Path | None, progress: Callable[[Loading], None]
+) -> Supervisor:
     from upright.supervise.learned import Lessons, fingerprint
     from upright.supervise.rungs import ladder
-    from upright.supervise.state_directory import incidents_directory, state_directory
+    from upright.supervise.state_directory import incidents_directory
     from upright.supervise.supervisor import Care, Supervisor
 
-    state = config.state_dir
-    if state is None:
-        try:
-            state = state_directory()
-        except OSError as error:
-            log.warning("%s; nothing is kept", error)
     lessons, options = None, prepared.plan.options
     if state is not None:
         lessons = Lessons(state / "rungs.json", fingerprint(options, prepared.hardware))

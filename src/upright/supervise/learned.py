@@ -28,7 +28,7 @@ class Lesson(msgspec.Struct, frozen=True):
 
 def fingerprint(options: EngineOptions, hardware: str) -> str:
     """Names (version, model, hardware, options): what was learned of one says nothing about another."""
-    named = [__version__, hardware, msgspec.to_builtins(msgspec.structs.replace(options, faults=None))]
+    named = [__version__, hardware, msgspec.to_builtins(options)]
     return blake2b(json.dumps(named, sort_keys=True).encode(), digest_size=12).hexdigest()
 
 

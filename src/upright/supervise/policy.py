@@ -10,7 +10,7 @@ has served before, costs at most 2 + log2(n) deaths and never fewer than three; 
 
 *Is it the configuration?* Deaths that no request explains are strikes against the rung, the configuration that runs.
 Three strikes soon after each other, two starts that fail, or an inquiry in which nobody lives, and the next engine runs
-a safer rung. After a proven time it climbs back.
+a safer rung; for starts that lack memory, only one that needs less. After a proven time it climbs back.
 
 *Is there any use in going on?* Deaths of engines that did nothing before are counted in a row; past a limit on the last
 rung, no more engines are started. An engine that has done work before it died is no reason to stop.
@@ -241,7 +241,8 @@ def after_failed_start(state: State, failed: FailedStart) -> tuple[State, Decisi
     if state.climbing:
         state, judged = _relapse(state, failed.now, failed.cause)
         return state, Decision(_backoff(count), why=(told, *judged))
-    if count >= START_TRIES and not state.last_rung:
+    # For a lack of memory a rung that takes as much is no help, and would only be slower once memory is there again.
+    if count >= START_TRIES and (_relieving(state) if failed.cause == "memory" else not state.last_rung):
         state, judged = _step_down(state, failed.now, failed.cause, f"{count} starts in a row failed")
         return state, Decision(_backoff(count), why=(told, *judged))
     if count >= (SERVED_TRIES if state.served else LAST_TRIES):
@@ -281,13 +282,18 @@ def _step_down(state: State, now: float, cause: Cause, reason: str) -> tuple[Sta
     below = range(state.rung + 1, len(state.ladder))
     if not below:
         return state, (f"{reason}, and there is no safer configuration than {state.ladder[state.rung].name!r}",)
-    relieving = [index for index in below if state.ladder[index].relieves_memory]
+    relieving = _relieving(state)
     rung = relieving[0] if cause == "memory" and relieving else below[0]
     state = replace(
         state, rung=rung, strikes=(), failed_starts=0, barren=0, since=now, climbing=False, known_good=False,
         searched_from=None,
     )  # fmt: skip
     return state, (f"{reason}: the next engine runs rung {rung}, {state.ladder[rung].name!r}",)
+
+
+def _relieving(state: State) -> tuple[int, ...]:
+    """The rungs below that need less memory than the one before them."""
+    return tuple(index for index in range(state.rung + 1, len(state.ladder)) if state.ladder[index].relieves_memory)
 
 
 def _relapse(state: State, now: float, cause: Cause) -> tuple[State, tuple[str, ...]]:

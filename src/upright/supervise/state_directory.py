@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 class NoStateDirectory(OSError):
@@ -24,6 +25,16 @@ def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
     except RuntimeError as error:
         raise NoStateDirectory(f"no place to keep reports: {error}; set HOME, or give --state-dir") from error
     return home / ".local" / "state" / "upright"
+
+
+def make_writable(state: Path) -> None:
+    """Make the directory if need be, and find out now whether anything can be kept in it. Raises: NoStateDirectory."""
+    try:
+        state.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=state):
+            pass
+    except OSError as error:
+        raise NoStateDirectory(f"nothing can be kept in {state}: {error.strerror}; give --state-dir") from error
 
 
 def incidents_directory(state: Path) -> Path:

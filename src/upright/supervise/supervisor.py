@@ -95,6 +95,7 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._draining = False
         self._planned = False  # the present engine ends because a higher rung is tried
+        self._rung_left = ""  # why; remembered once an engine serves on the next one: until then it has proven nothing
         self._failure = ""
         self._ready: Ready | None = None
         self._stats: EngineStats | None = None
@@ -318,7 +319,7 @@ class Supervisor:
             )
         )  # fmt: skip
         if keeper.state.rung != rung:
-            self._learn("; ".join(decision.why))
+            self._rung_left = "; ".join(decision.why)
         return self._go_on(decision)
 
     def _after_failed_start(self, diagnosis: Diagnosis) -> Decision:
@@ -372,6 +373,7 @@ class Supervisor:
         if self._deaths:
             log.info("an engine serves again, %.2f s after it was told to load", self._load_seconds)
         self._keeper.engine_serves(now)
+        self._learn()
         self._recoveries.serves(now)
         self._note_progress()
         self._settled.set()
@@ -421,7 +423,7 @@ class Supervisor:
         self._keeper.state = state
         name = self._rungs[state.rung].name
         log.info("rung %d, %r, is tried again after a time without a death", state.rung, name)
-        self._learn("it has proven itself on the rung below")
+        self._rung_left = "it has proven itself on the rung below"
         self._planned = True
         self._engine.kill()
 
@@ -438,10 +440,12 @@ class Supervisor:
         log.error("%s: incident %s", found, accused.incident)
         self._reporter.amend(accused.incident, found)
 
-    def _learn(self, why: str) -> None:
-        if self._lessons is not None:
+    def _learn(self) -> None:
+        """An engine serves: if the rung has changed since the last one did, the next server begins there."""
+        if self._lessons is not None and self._rung_left:
             state = self._keeper.state
-            self._lessons.learn(self._rungs[state.rung].name, state.relapses, why)
+            self._lessons.learn(self._rungs[state.rung].name, state.relapses, self._rung_left)
+        self._rung_left = ""
 
     def _why_unavailable(self) -> str:
         return {
