@@ -1,8 +1,7 @@
 """The bodies of requests, typed and bounded. Names are OpenAI's, and vLLM's where OpenAI has none.
 
-Types are strict: a number in quotes is refused rather than guessed at. A field set to null counts as absent. Fields
-that are not known are ignored, with one debug line; known ones that are not supported are refused, because ignoring
-them would answer another question than the one asked.
+Types are strict: a number in quotes is refused rather than guessed at. A field set to null counts as absent. What
+becomes of fields that are not here `fields` says; of those that neither knows there is one debug line.
 """
 
 from __future__ import annotations
@@ -63,11 +62,8 @@ class GenerationBody(Body):
     stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
     ignore_eos: bool = False
     skip_special_tokens: bool = True
-    spaces_between_special_tokens: bool = True
     include_stop_str_in_output: bool = False
     return_token_ids: bool = False
-    priority: int = 0
-    user: str | None = None
 
 
 class TemplateBody(Body):
@@ -89,7 +85,6 @@ class ChatBody(GenerationBody, TemplateBody):
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MOST_LOGPROBS)
     tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
 
 
 class CompletionBody(GenerationBody):
