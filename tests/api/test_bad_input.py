@@ -389,10 +389,25 @@ def test_an_aborted_request_may_be_sent_again(server: Server, stream: bool) -> N
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_full_queue(server: Server, stream: bool) -> None:
-    server.service.limit = 2
+    server.service.limit, server.service.others = 4, 2
     answer = server.post(CHAT, {"messages": HELLO, "n": 3, "stream": stream})
     refused(answer, 429, "queue is full")
     assert answer.headers["retry-after"] == "3"
+
+
+def test_more_answers_than_the_server_ever_holds(server: Server) -> None:
+    """To come back later would not help."""
+    server.service.limit = 4
+    words = ("5 answers", "more than 4", "--max-num-seqs", "--max-queue")
+    for path, body, param in (
+        (CHAT, {"messages": HELLO, "n": 5}, "n"),
+        ("/v1/completions", {"prompt": ["x"] * 5}, "prompt"),
+    ):
+        answer = server.post(path, body)
+        error = refused(answer, 400, *words, param=param)
+        assert error["code"] == "too_many_answers"
+        assert "retry-after" not in answer.headers
+    assert server.post(CHAT, {"messages": HELLO, "n": 4}).status_code == 200
 
 
 def test_no_engine(server: Server) -> None:

@@ -23,7 +23,7 @@ from upright.supervise import engine_process, policy, standby, supervisor, watch
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone, Entry
 from upright.supervise.learned import Lessons, fingerprint
 from upright.supervise.rungs import ladder
-from upright.supervise.service import EngineStatus, EngineUnavailable, Overloaded
+from upright.supervise.service import EngineStatus, EngineUnavailable, NeverAdmitted, Overloaded
 from upright.supervise.supervisor import Care, Supervisor
 
 GUARD = 120  # seconds after which a test that hangs is failed
@@ -390,8 +390,11 @@ def test_the_queue_has_an_end() -> None:
             service.admit(1)
             with pytest.raises(Overloaded):
                 service.admit(2)
+            with pytest.raises(NeverAdmitted, match=r"4 answers.*more than 3: 2 run .* and 1 wait"):
+                service.admit(4)
             service.release("two")
             service.release("waiting")
+            service.admit(3)
 
     guarded(test)
 

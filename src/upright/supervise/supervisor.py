@@ -41,7 +41,15 @@ from upright.supervise.pacer import Pacer
 from upright.supervise.policy import Decision, FailedStart
 from upright.supervise.recovery import Recoveries
 from upright.supervise.rungs import Rung, traits
-from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
+from upright.supervise.service import (
+    EngineState,
+    EngineStatus,
+    EngineUnavailable,
+    LastDeath,
+    NeverAdmitted,
+    Overloaded,
+    Status,
+)
 from upright.supervise.standby import Standby
 from upright.supervise.watch import Hang
 
@@ -164,12 +172,14 @@ class Supervisor:
         )
 
     def admit(self, sequences: int) -> None:
+        running, waiting = self._rungs[0].options.max_num_seqs, self._care.max_queue
+        if sequences > running + waiting:  # it would be told to come back for ever
+            raise NeverAdmitted(sequences, running, waiting)
         if self.state not in ("ready", "recovering"):
             raise EngineUnavailable(self._why_unavailable(), self.retry_after)
-        running = self._rungs[0].options.max_num_seqs
         in_flight = len(self._keeper.journal)
-        if in_flight + sequences - running > self._care.max_queue:
-            raise Overloaded(max(0, in_flight - running), self._care.max_queue, self.retry_after)
+        if in_flight + sequences > running + waiting:
+            raise Overloaded(max(0, in_flight - running), waiting, self.retry_after)
 
     def submit(self, request: Request) -> Entry:
         self.admit(1)
