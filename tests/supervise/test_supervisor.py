@@ -399,7 +399,7 @@ def test_the_queue_has_an_end() -> None:
     guarded(test)
 
 
-def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running(request_timeout=0.3) as service:
             entry = service.submit(ask(fake_engine.HOLD))
@@ -410,6 +410,7 @@ def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str]) -> None:
 
     guarded(test)
     assert capfd.readouterr().err.count("aborted one") == 1
+    assert "1 requests were not finished within their time: one" in caplog.messages
 
 
 def test_a_drain_waits_for_the_last_request() -> None:
@@ -427,11 +428,12 @@ def test_a_drain_waits_for_the_last_request() -> None:
     guarded(test)
 
 
-def test_a_drain_ends_with_its_patience() -> None:
+def test_a_drain_ends_with_its_patience(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as service:
             entry = service.submit(ask(fake_engine.HOLD))
             assert await service.drain(0.01) == 1
+            assert caplog.messages[-1].endswith("of draining: one")
             service.give_up_requests()
             with pytest.raises(EngineGone, match="shutting down"):
                 await entry.finished()

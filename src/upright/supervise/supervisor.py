@@ -13,6 +13,7 @@ from pathlib import Path
 
 import zmq
 
+from upright.logs import few
 from upright.messages import (
     Abort,
     Crashed,
@@ -213,8 +214,8 @@ class Supervisor:
             try:
                 await asyncio.wait_for(self._drained.wait(), patience)
             except TimeoutError:
-                left = len(self._keeper.journal)
-                log.warning("%d requests did not finish within %.0f s of draining", left, patience)
+                left = [entry.request.id for entry in self._keeper.journal]
+                log.warning("%d requests did not finish within %.0f s of draining: %s", len(left), patience, few(left))
         return len(self._keeper.journal)
 
     def give_up_requests(self) -> None:
@@ -416,7 +417,7 @@ class Supervisor:
 
     async def _look_around(self, now: float) -> None:
         if late := self._keeper.expire(now):
-            log.warning("%d requests were not finished within their time", late)
+            log.warning("%d requests were not finished within their time: %s", len(late), few(late))
             self._note_progress()
         if self._lookout is not None:
             await self._lookout.look(len(self._keeper.aboard), self._keeper.state.patience)
