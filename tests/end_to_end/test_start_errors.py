@@ -40,6 +40,10 @@ def widen(directory: Path) -> None:
 BROKEN_MODELS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "no-weights": (lambda path: (path / "model.safetensors").unlink(), ("holds no weights", "safetensors")),
     "missing-shard": (lose_a_shard, ("lacks 1 of 2 weight files", "model-00002-of-00002.safetensors")),
+    "lfs-pointer": (
+        lambda path: replace(path, "model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n"),
+        ("model.safetensors is a pointer of git-lfs", "git lfs pull"),
+    ),
     "wrong-shape": (widen, ("mlp", "[128, 256]", "[128, 264]", "config.json")),
     "unsupported": (
         lambda path: rewrite(path, architectures=["GPT2LMHeadModel"]),
@@ -65,7 +69,11 @@ WRONG_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "wrong-type": (("--max-num-seqs", "many"), ("--max-num-seqs (the command line)", "integer", "'many'")),
     "wrong-choice": (("--dtype", "float8"), ("--dtype (the command line)", "'bfloat16'", "'float8'")),
     "unknown-option": (("--max-modellen", "8"), ("No such option: --max-modellen", "--max-model-len")),
-    "no-such-address": (("--host", "203.0.113.7"), ("cannot listen on 203.0.113.7",)),
+    "no-such-address": (
+        ("--host", "203.0.113.7"),
+        ("203.0.113.7", "this machine does not", "--host 0.0.0.0", "127.0.0.1"),
+    ),
+    "no-such-name": (("--host", "no such name"), ("no such name", "no address", "--host 0.0.0.0")),
 }
 
 

@@ -457,7 +457,7 @@ def test_an_engine_that_dies_while_draining_is_replaced_for_what_is_in_flight() 
     guarded(test)
 
 
-def test_a_standby_that_dies_is_replaced() -> None:
+def test_a_standby_that_dies_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as service:
             await until(lambda: service.status().standby)
@@ -466,6 +466,7 @@ def test_a_standby_that_dies_is_replaced() -> None:
             os.kill(first.pid, signal.SIGKILL)
             await until(lambda: (now := service.status().standby) is not None and now.pid != first.pid)
             assert service.status().deaths == 0
+            assert "the process in reserve has ended (killed by SIGKILL); recoveries take longer" in caplog.messages
 
     guarded(test)
 

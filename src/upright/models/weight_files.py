@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from upright.logs import few
+from upright.models.safetensors_file import fault_of
 
 
 class WeightsError(Exception):
@@ -13,7 +14,19 @@ class WeightsError(Exception):
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, in the order of the index where there is one. Raises: WeightsError."""
+    """The safetensors files of a checkpoint, in the order of the index where there is one.
+
+    Raises: WeightsError, also for files that are not whole.
+    """
+    files = _named_files(directory)
+    for path in files:
+        fault = fault_of(path)
+        if fault is not None:
+            raise WeightsError(f"{path} {fault}")
+    return files
+
+
+def _named_files(directory: Path) -> list[Path]:
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:
