@@ -26,6 +26,7 @@ Stops = Annotated[
     BeforeValidator(_listed),
     Field(max_length=MOST_STOPS),
 ]
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what crosses to the engine
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -45,19 +46,19 @@ class GenerationBody(Body):
     n: int = Field(1, ge=1, le=MOST_CHOICES)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    min_tokens: int = Field(0, ge=0)
+    max_tokens: Integer | None = Field(None, ge=1)
+    min_tokens: Integer = Field(0, ge=0)
     temperature: float | None = Field(None, ge=0, le=100)
     top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1)
+    top_k: Integer | None = Field(None, ge=-1)
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=100)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    no_repeat_ngram_size: int = Field(0, ge=0)
+    no_repeat_ngram_size: Integer = Field(0, ge=0)
     vllm_xargs: dict[str, Any] = Field(default_factory=dict)
     logit_bias: dict[str, Bias] = Field(default_factory=dict, max_length=MOST_BIASES)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    seed: Integer | None = None
     stop: Stops = Field(default_factory=list)
     stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
     ignore_eos: bool = False
@@ -81,7 +82,7 @@ class ChatBody(GenerationBody, TemplateBody):
     """POST /v1/chat/completions"""
 
     messages: list[Any]
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: Integer | None = Field(None, ge=1)
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MOST_LOGPROBS)
     tool_choice: str | dict[str, Any] | None = None

@@ -59,6 +59,13 @@ def _refusal(problem: ErrorDetails) -> BadRequest:
     name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
     if problem["type"] == "missing":
         return BadRequest(f"{name} is missing", name, "missing_field")
+    if problem["type"] in ("int_type", "int_from_float") and _is_whole(problem["input"]):
+        return BadRequest(f"{name} is too large: an integer has 64 bits at most", name, "invalid_value")
     reason = problem["msg"][:1].lower() + problem["msg"][1:]
     got = "" if problem["type"] == "too_long" else f", got {shown(problem['input'])}"
     return BadRequest(f"{name}: {reason}{got}", name, "invalid_value")
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a number was sent as an integer, which is a float here because it has more than 64 bits."""
+    return isinstance(value, float) and abs(value) >= 2**63
