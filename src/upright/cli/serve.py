@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
+from upright.cli.interrupt import leaving_at_once
 from upright.cli.listener import listen
 from upright.cli.options import with_options
 from upright.config import ConfigError, ServeConfig, make_config
@@ -55,9 +56,10 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
 
     configure_logging("front", config.log_level)
     try:
-        listener = listen(config.host, config.port)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            code = runner.run(_serve(config, listener, began))
+        with leaving_at_once():  # until StopSignals takes over
+            listener = listen(config.host, config.port)
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                code = runner.run(_serve(config, listener, began))
     except CannotServe as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
