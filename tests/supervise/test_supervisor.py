@@ -511,16 +511,3 @@ def test_a_stop_while_the_engine_starts() -> None:
         assert children() <= others
 
     guarded(test)
-
-
-def test_a_long_path_for_temporary_files_gets_a_shorter_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 90)
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    made = engine_process.private_directory()
-    try:
-        assert len(str(made)) < engine_process.MAX_SOCKET_PATH
-        assert made.stat().st_mode & 0o777 == 0o700
-    finally:
-        made.rmdir()
-        deep.rmdir()

@@ -154,9 +154,11 @@ def _server(config: ServeConfig, supervisor: Supervisor, context: ChatContext) -
 def _supervisor(config: ServeConfig, prepared: Prepared, progress: Callable[[Loading], None]) -> Supervisor:
     from upright.supervise.learned import Lessons, fingerprint
     from upright.supervise.rungs import ladder
+    from upright.supervise.socket_directory import remove_abandoned
     from upright.supervise.state_directory import incidents_directory, state_directory
     from upright.supervise.supervisor import Care, Supervisor
 
+    remove_abandoned()
     state = config.state_dir
     if state is None:
         try:
