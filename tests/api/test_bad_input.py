@@ -376,6 +376,17 @@ def test_a_fault_that_the_engine_finds(server: Server, stream: bool) -> None:
     assert error["code"] == "invalid_image"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fault_of_the_server_s_own(server: Server, stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+    fault = RequestFault("not_finite", "the weights are damaged", servers=True)
+    server.service.script = lambda request: [fault]
+    answer = server.post(CHAT, {"messages": HELLO, "stream": stream})
+    error = refused(answer, 500, "the weights are damaged")
+    assert (error["type"], error["code"]) == ("server_error", "not_finite")
+    assert answer.headers["x-should-retry"] == "false"
+    assert f"request {server.service.requests[0].id} failed after 0 tokens: the weights are damaged" in caplog.messages
+
+
 @pytest.mark.parametrize("stop", [None, "."])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("n", [1, 3])
