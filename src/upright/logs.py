@@ -1,10 +1,13 @@
-"""Logging: one line form for every process, each line with its offset from UTC."""
+"""Logging: one line form for every process, each line with its offset from UTC; and how messages name many things."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import datetime
+
+SHOWN_NAMES = 5
 
 
 class OffsetFormatter(logging.Formatter):
@@ -29,3 +32,9 @@ def zone_line(now: datetime | None = None) -> str:
     moment = (now or datetime.now()).astimezone()
     offset = moment.isoformat(timespec="seconds")[-6:]
     return f"{moment.tzname()}, UTC{offset}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of `names` for a message, and how many more there are."""
+    first = ", ".join(names[:SHOWN_NAMES])
+    return first if len(names) <= SHOWN_NAMES else f"{first} and {len(names) - SHOWN_NAMES} more"

@@ -79,6 +79,7 @@ class RequestFault(msgspec.Struct, frozen=True, array_like=True, gc=False):
     code: str  # e.g. "invalid_image"
     message: str
     image: int | None = None  # index among the request's images of the one at fault; only the front knows its place
+    servers: bool = False  # the fault is the server's own, and not one of the request
 
 
 class SequenceOutput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

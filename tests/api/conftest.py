@@ -76,7 +76,7 @@ def server(module_server: Server) -> Iterator[Server]:
     """A vision model's server, as if freshly started; no test may leave anything in its journal."""
     service = module_server.service
     service.script = answer_script(module_server.context)
-    service.state, service.limit, service.ready = "ready", 1000, None
+    service.state, service.limit, service.others, service.ready = "ready", 1000, 0, None
     service.requests.clear()
     service.released.clear()
     yield module_server

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from upright.messages import EngineStats, Ready, Request, RequestFault, SequenceOutput, TokenLogprobs
 from upright.supervise.journal import Entry, Journal, RequestLost
-from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
+from upright.supervise.service import (
+    EngineState,
+    EngineStatus,
+    EngineUnavailable,
+    LastDeath,
+    NeverAdmitted,
+    Overloaded,
+    Status,
+)
 
 Step = list[int] | RequestFault | RequestLost | str  # "hang" waits for ever, "abort" ends the request
 Script = Callable[[Request], list[Step]]
@@ -24,6 +32,7 @@ class FakeService:
     ready: Ready | None = None
     retry_after: int = 3
     limit: int = 1000
+    others: int = 0  # sequences that are there besides those in the journal
     journal: Journal = field(default_factory=Journal)
     requests: list[Request] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
@@ -50,8 +59,10 @@ class FakeService:
     def admit(self, sequences: int) -> None:
         if self.state != "ready":
             raise EngineUnavailable(f"the engine is {self.state}", self.retry_after)
-        if len(self.journal) + sequences > self.limit:
-            raise Overloaded(len(self.journal), self.limit, self.retry_after)
+        if sequences > self.limit:
+            raise NeverAdmitted(sequences, self.limit, 0)
+        if len(self.journal) + self.others + sequences > self.limit:
+            raise Overloaded(len(self.journal) + self.others, self.limit, self.retry_after)
 
     def submit(self, request: Request) -> Entry:
         self.admit(1)

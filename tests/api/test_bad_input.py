@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import io
 import json
 import random
@@ -19,6 +20,7 @@ import PIL.Image
 import pytest
 from serving import CONTEXT_LENGTH, Server
 
+from upright.api import body as reading
 from upright.chat.context import ChatContext
 from upright.messages import RequestFault
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
@@ -79,7 +81,18 @@ def with_url(url: str, kind: str = "image_url") -> dict[str, Any]:
         ("n", 0, "n"),
         ("n", 129, "n"),
         ("seed", "x", "seed"),
+        ("seed", 2**63, "seed"),
         ("seed", 2**64, "seed"),
+        ("seed", -(2**70), "seed"),
+        ("max_tokens", 2**63, "max_tokens"),
+        ("max_tokens", 10**400, "max_tokens"),
+        ("max_tokens", 10**4000, "max_tokens"),
+        ("top_k", 2**63, "top_k"),
+        ("min_tokens", 2**63, "min_tokens"),
+        ("n", 10**40, "n"),
+        ("stop_token_ids", [10**400], "stop_token_ids[0]"),
+        ("temperature", 10**400, "temperature"),
+        ("logit_bias", {"9" * 5000: 1}, "logit_bias"),
         ("stop", ["x"] * 10_000, "stop"),
         ("stop", ["a", ""], "stop[1]"),
         ("stop", "x" * 2000, "stop[0]"),
@@ -96,6 +109,15 @@ def with_url(url: str, kind: str = "image_url") -> dict[str, Any]:
         ("tool_choice", {"type": "function", "function": {"name": "f"}}, "tool_choice"),
         ("guided_json", {}, "guided_json"),
         ("chat_template", "{{ 7 }}", "chat_template"),
+        ("bad_words", ["no"], "bad_words"),
+        ("allowed_token_ids", [5], "allowed_token_ids"),
+        ("prediction", {"type": "content", "content": "x"}, "prediction"),
+        ("web_search_options", {}, "web_search_options"),
+        ("thinking_token_budget", 100, "thinking_token_budget"),
+        ("reasoning_effort", "high", "reasoning_effort"),
+        ("cache_salt", "secret", "cache_salt"),
+        ("priority", -1, "priority"),
+        ("documents", [{"text": "x"}], "documents"),
         ("stream", "yes", "stream"),
         ("stream_options", {"include_usage": 5}, "stream_options.include_usage"),
         ("min_tokens", 10_000, "min_tokens"),
@@ -150,6 +172,44 @@ def _dump(value: Any) -> bytes:
         return json.dumps(value).encode()
     finally:
         sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("value", [2**70, 10**400])
+def test_an_integer_beyond_64_bits_is_told_as_one(server: Server, value: int) -> None:
+    refused(server.post(CHAT, {"messages": HELLO, "seed": value}), 400, "64 bits", param="seed")
+
+
+def test_bodies_in_another_encoding(server: Server) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "Köln"}]}, ensure_ascii=False)
+    assert server.http.post(CHAT, content=body.encode()).status_code == 200
+    place = body.index("ö")
+    refused(server.http.post(CHAT, content=body.encode("latin-1")), 400, f"not UTF-8, byte {place} is 0xf6")
+    refused(server.http.post(CHAT, content=body.encode("utf-16")), 400, "not UTF-8, byte 0 is 0xff")
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions", "/tokenize", "/detokenize"])
+def test_compressed_bodies(server: Server, path: str) -> None:
+    content = gzip.compress(json.dumps({"messages": HELLO}).encode())
+    error = refused(server.http.post(path, content=content, headers={"content-encoding": "GZip"}), 415, "gzip", "plain")
+    assert error["code"] == "unsupported_content_encoding"
+    assert server.http.post(CHAT, json={"messages": HELLO}, headers={"content-encoding": "identity"}).is_success
+
+
+def test_a_body_that_comes_too_slowly(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PATIENCE", 0.05)
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=20) as connection:
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+        answer = b""
+        while piece := connection.recv(10_000):  # until the server closes the connection
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"1 bytes of 1,000 are there" in answer
+    assert b"body_too_slow" in answer
+
+
+def test_a_slow_line_may_send_a_large_body() -> None:
+    assert reading.seconds_for(0) == 30
+    assert reading.seconds_for(100 * 2**20) > 6000
 
 
 def test_unknown_fields_and_nulls_are_ignored(server: Server) -> None:
@@ -279,6 +339,7 @@ def test_damaged_images_never_break_the_server(server: Server) -> None:
         ("http://", "host"),
         ("http://[::1", "valid URL"),
         ("just text", "data:"),
+        ("", "got an empty string"),
     ],
 )
 def test_urls_that_are_refused(server: Server, url: str, words: str) -> None:
@@ -313,6 +374,17 @@ def test_a_fault_that_the_engine_finds(server: Server, stream: bool) -> None:
     server.service.script = lambda request: [RequestFault("invalid_image", "the image is truncated")]
     error = refused(server.post(CHAT, {"messages": HELLO, "stream": stream}), 400, "the image is truncated")
     assert error["code"] == "invalid_image"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fault_of_the_server_s_own(server: Server, stream: bool, caplog: pytest.LogCaptureFixture) -> None:
+    fault = RequestFault("not_finite", "the weights are damaged", servers=True)
+    server.service.script = lambda request: [fault]
+    answer = server.post(CHAT, {"messages": HELLO, "stream": stream})
+    error = refused(answer, 500, "the weights are damaged")
+    assert (error["type"], error["code"]) == ("server_error", "not_finite")
+    assert answer.headers["x-should-retry"] == "false"
+    assert f"request {server.service.requests[0].id} failed after 0 tokens: the weights are damaged" in caplog.messages
 
 
 @pytest.mark.parametrize("stop", [None, "."])
@@ -380,10 +452,25 @@ def test_an_aborted_request_may_be_sent_again(server: Server, stream: bool) -> N
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_full_queue(server: Server, stream: bool) -> None:
-    server.service.limit = 2
+    server.service.limit, server.service.others = 4, 2
     answer = server.post(CHAT, {"messages": HELLO, "n": 3, "stream": stream})
     refused(answer, 429, "queue is full")
     assert answer.headers["retry-after"] == "3"
+
+
+def test_more_answers_than_the_server_ever_holds(server: Server) -> None:
+    """To come back later would not help."""
+    server.service.limit = 4
+    words = ("5 answers", "more than 4", "--max-num-seqs", "--max-queue")
+    for path, body, param in (
+        (CHAT, {"messages": HELLO, "n": 5}, "n"),
+        ("/v1/completions", {"prompt": ["x"] * 5}, "prompt"),
+    ):
+        answer = server.post(path, body)
+        error = refused(answer, 400, *words, param=param)
+        assert error["code"] == "too_many_answers"
+        assert "retry-after" not in answer.headers
+    assert server.post(CHAT, {"messages": HELLO, "n": 4}).status_code == 200
 
 
 def test_no_engine(server: Server) -> None:

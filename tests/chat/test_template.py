@@ -68,15 +68,22 @@ def load(directory: Path) -> ChatTemplate:
     return template
 
 
-@pytest.mark.parametrize("template", ["qwen", STRINGS_ONLY, TOOLS])
+OPTIONS: list[dict[str, Any]] = [
+    {"add_generation_prompt": True},
+    {"add_generation_prompt": False},
+    {"add_generation_prompt": True, "tools": [WEATHER]},
+    {"add_generation_prompt": False, "continue_final_message": True},
+    {"add_generation_prompt": True, "thinking": "none"},
+]
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("template", "options"),
     [
-        {"add_generation_prompt": True},
-        {"add_generation_prompt": False},
-        {"add_generation_prompt": True, "tools": [WEATHER]},
-        {"add_generation_prompt": False, "continue_final_message": True},
-        {"add_generation_prompt": True, "thinking": "none"},
+        (template, options)
+        for template in ("qwen", STRINGS_ONLY, TOOLS)
+        for options in OPTIONS
+        if "tools" not in options or template != STRINGS_ONLY  # which has no place for them
     ],
 )
 def test_equal_to_transformers(qwen_tokenizer: Path, tmp_path: Path, template: str, options: dict[str, Any]) -> None:
@@ -165,9 +172,22 @@ def test_where_templates_are_found(tmp_path: Path) -> None:
 
 
 def test_the_template_for_tools(tmp_path: Path) -> None:
-    template = ChatTemplate("plain", {}, tool_source="tools")
+    template = ChatTemplate("plain", {}, tool_source="{{ tools | length }} tools")
     assert template.render(read_conversation(CHAT), TemplateOptions()) == "plain"
-    assert template.render(read_conversation(CHAT), TemplateOptions(tools=[WEATHER])) == "tools"
+    assert template.render(read_conversation(CHAT), TemplateOptions(tools=[WEATHER])) == "1 tools"
+
+
+@pytest.mark.parametrize("name", ["tools", "documents"])
+def test_what_a_template_would_drop_is_refused(name: str) -> None:
+    given = TemplateOptions(**{name: [WEATHER]})
+    with pytest.raises(BadRequest, match=f"no place for {name}") as refusal:
+        ChatTemplate(STRINGS_ONLY, {}).render(read_conversation(CHAT), given)
+    assert refusal.value.param == name
+    used = ChatTemplate(STRINGS_ONLY + "{% if " + name + " is defined and " + name + " %}seen{% endif %}", {})
+    assert used.render(read_conversation(CHAT), given).endswith("seen")
+    nothing = TemplateOptions(**{name: []})
+    assert "seen" not in used.render(read_conversation(CHAT), nothing)
+    assert ChatTemplate(STRINGS_ONLY, {}).render(read_conversation(CHAT), nothing)
 
 
 def test_a_template_that_does_not_compile() -> None:

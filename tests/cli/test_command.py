@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from upright import __version__
-from upright.cli.main import app
+from upright.cli.commands import app
 from upright.cli.options import with_options
 from upright.config import ServeConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from upright.cli.main import app
+from upright.cli.commands import app
 from upright.supervise.incidents.incident import Environment, Incident, RequestFacts
 from upright.supervise.incidents.store import IncidentStore
 from upright.supervise.state_directory import incidents_directory

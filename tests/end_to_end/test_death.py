@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,3 +110,14 @@ def test_the_front_is_killed(start: Callable[..., RunningServer], stopped: bool)
     address = urlsplit(server.url)
     with socket.create_server((str(address.hostname), address.port or 0)):
         pass
+
+
+def test_what_a_front_leaves_that_is_killed_while_it_starts(start: Callable[..., RunningServer]) -> None:
+    with tempfile.TemporaryDirectory() as short:  # enough for a socket's name
+        server = start("--no-standby", TMPDIR=short)
+        eventually(lambda: os.listdir(short), "the socket has a name")
+        server.signal(signal.SIGKILL)
+        assert server.wait() == -signal.SIGKILL
+        eventually(lambda: not processes(server.mark), "its engine has gone too")
+        start("--no-standby", TMPDIR=short).wait_until_ready()
+        assert os.listdir(short) == []

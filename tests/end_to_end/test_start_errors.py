@@ -40,6 +40,10 @@ def widen(directory: Path) -> None:
 BROKEN_MODELS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "no-weights": (lambda path: (path / "model.safetensors").unlink(), ("holds no weights", "safetensors")),
     "missing-shard": (lose_a_shard, ("lacks 1 of 2 weight files", "model-00002-of-00002.safetensors")),
+    "lfs-pointer": (
+        lambda path: replace(path, "model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n"),
+        ("model.safetensors is a pointer of git-lfs", "git lfs pull"),
+    ),
     "wrong-shape": (widen, ("mlp", "[128, 256]", "[128, 264]", "config.json")),
     "unsupported": (
         lambda path: rewrite(path, architectures=["GPT2LMHeadModel"]),
@@ -71,7 +75,11 @@ WRONG_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "no-faults": (("--test-faults", "/no/such/place"), ("--test-faults (the command line)", "'/no/such/place'")),
     "no-state": (("--state-dir", "/dev/null/state"), ("nothing can be kept in /dev/null/state", "give --state-dir")),
-    "no-such-address": (("--host", "203.0.113.7"), ("cannot listen on 203.0.113.7",)),
+    "no-such-address": (
+        ("--host", "203.0.113.7"),
+        ("203.0.113.7", "this machine does not", "--host 0.0.0.0", "127.0.0.1"),
+    ),
+    "no-such-name": (("--host", "no such name"), ("no such name", "no address", "--host 0.0.0.0")),
 }
 
 

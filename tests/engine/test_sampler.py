@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from upright.engine.sampler import SampleRow, banned_tokens, sample
 from upright.kernels import random_draw
 from upright.kernels.noise import stream_keys, uniform
+from upright.kernels.not_finite import NOT_FINITE
 from upright.messages import SamplingParams
 
 VOCABULARY = 50
@@ -73,6 +74,28 @@ def test_min_tokens_masks_every_end_token() -> None:
     assert draw(values, row([], min_tokens=2, end_token_ids=(0, 1))) == [2]
     assert draw(values, row([2], min_tokens=2, end_token_ids=(0, 1))) == [2]
     assert draw(values, row([2, 2], min_tokens=2, end_token_ids=(0, 1))) == [0]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"temperature": 0.7},
+        {"temperature": 0.7, "top_k": 5, "top_p": 0.8, "min_p": 0.01},
+        {"repetition_penalty": 1.2, "presence_penalty": 0.5, "no_repeat_ngram_size": 2},
+        {"logprobs": 2, "min_tokens": 9, "end_token_ids": (3,)},
+        {"temperature": 0.7, "logit_bias": {5: 3.0}},
+    ],
+)
+def test_from_what_is_not_finite_nothing_is_drawn(params: dict[str, Any]) -> None:
+    one = row([1, 2, 1], **params)
+    values = logits(0, 6, 3000)
+    expected = draw(values, *[one] * 6)
+    values[1] = torch.nan
+    values[2, 2999] = torch.nan
+    values[3, 0] = torch.inf
+    values[4] = -torch.inf
+    assert draw(values, *[one] * 6) == [expected[0], *[NOT_FINITE] * 4, expected[5]]
 
 
 def test_logit_bias() -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from upright.models.loading import load_model
 from upright.models.model_config import read_model_config
-from upright.models.weight_files import WeightsError
+from upright.models.weight_files import WeightsError, weight_files
 
 CPU = torch.device("cpu")
 
@@ -94,10 +94,28 @@ def test_a_broken_index(small):
         load(small)
 
 
-def test_a_file_that_was_cut_short(small):
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda whole: whole[:-1000], r"cut off: it has {left:,} bytes of {whole:,}; download it again"),
+        (lambda whole: whole + b"more", r"{left:,} bytes, and its header tells of {whole:,}"),
+        (lambda whole: whole[:100], "cut off: it has 100 bytes, and its header alone"),
+        (lambda whole: whole[:5], "cut off: it has 5 bytes"),
+        (lambda whole: b"", "cut off: it has 0 bytes"),
+        (lambda whole: whole[:9] + b"!" + whole[10:], "header that cannot be read"),
+        (lambda whole: b"<html><body>Not found", "no safetensors file"),
+        (lambda whole: b"version https://git-lfs.github.com/spec/v1\noid sha256:ab", "git-lfs.*run `git lfs pull`"),
+    ],
+)
+def test_a_file_that_is_not_whole(small, damage, words):
     file = small / "model.safetensors"
-    file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(WeightsError, match=r"model\.safetensors cannot be read"):
+    whole = file.read_bytes()
+    assert weight_files(small) == [file]
+    file.write_bytes(damage(whole))
+    told = words.format(left=len(damage(whole)), whole=len(whole))
+    with pytest.raises(WeightsError, match=rf"model\.safetensors .*{told}"):
+        weight_files(small)
+    with pytest.raises(WeightsError):
         load(small)
 
 

@@ -88,6 +88,13 @@ def test_this_machine_has_memory() -> None:
     assert Machine.here(Hardware(())).cores >= 1
 
 
+@pytest.mark.parametrize(("limit", "left"), [(3 * 2**30, 3 * 2**29), (2**30, 0)])
+def test_a_limit_of_the_address_space_counts(limit: int, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("upright.plan.memory._meminfo", lambda field: 2**62)
+    monkeypatch.setattr("upright.plan.memory.resource.getrlimit", lambda which: (limit, limit))
+    assert available_memory() == left
+
+
 def test_what_the_driver_s_tool_says_is_understood() -> None:
     assert _parse("NVIDIA GeForce RTX 2080 Ti, 22528, 7.5") == TURING
     with pytest.raises(ValueError, match="unpack"):

@@ -23,7 +23,7 @@ from upright.supervise import engine_process, policy, standby, supervisor, watch
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone, Entry
 from upright.supervise.learned import Lessons, fingerprint
 from upright.supervise.rungs import ladder
-from upright.supervise.service import EngineStatus, EngineUnavailable, Overloaded
+from upright.supervise.service import EngineStatus, EngineUnavailable, NeverAdmitted, Overloaded
 from upright.supervise.supervisor import Care, Supervisor
 
 GUARD = 120  # seconds after which a test that hangs is failed
@@ -393,13 +393,16 @@ def test_the_queue_has_an_end() -> None:
             service.admit(1)
             with pytest.raises(Overloaded):
                 service.admit(2)
+            with pytest.raises(NeverAdmitted, match=r"4 answers.*more than 3: 2 run .* and 1 wait"):
+                service.admit(4)
             service.release("two")
             service.release("waiting")
+            service.admit(3)
 
     guarded(test)
 
 
-def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running(request_timeout=0.3) as service:
             entry = service.submit(ask(fake_engine.HOLD))
@@ -410,6 +413,7 @@ def test_a_request_has_its_deadline(capfd: pytest.CaptureFixture[str]) -> None:
 
     guarded(test)
     assert capfd.readouterr().err.count("aborted one") == 1
+    assert "1 requests were not finished within their time: one" in caplog.messages
 
 
 def test_a_drain_waits_for_the_last_request() -> None:
@@ -427,11 +431,12 @@ def test_a_drain_waits_for_the_last_request() -> None:
     guarded(test)
 
 
-def test_a_drain_ends_with_its_patience() -> None:
+def test_a_drain_ends_with_its_patience(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as service:
             entry = service.submit(ask(fake_engine.HOLD))
             assert await service.drain(0.01) == 1
+            assert caplog.messages[-1].endswith("of draining: one")
             service.give_up_requests()
             with pytest.raises(EngineGone, match="shutting down"):
                 await entry.finished()
@@ -455,7 +460,7 @@ def test_an_engine_that_dies_while_draining_is_replaced_for_what_is_in_flight() 
     guarded(test)
 
 
-def test_a_standby_that_dies_is_replaced() -> None:
+def test_a_standby_that_dies_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with running() as service:
             await until(lambda: service.status().standby)
@@ -464,6 +469,7 @@ def test_a_standby_that_dies_is_replaced() -> None:
             os.kill(first.pid, signal.SIGKILL)
             await until(lambda: (now := service.status().standby) is not None and now.pid != first.pid)
             assert service.status().deaths == 0
+            assert "the process in reserve has ended (killed by SIGKILL); recoveries take longer" in caplog.messages
 
     guarded(test)
 
@@ -508,16 +514,3 @@ def test_a_stop_while_the_engine_starts() -> None:
         assert children() <= others
 
     guarded(test)
-
-
-def test_a_long_path_for_temporary_files_gets_a_shorter_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    deep = tmp_path / ("d" * 90)
-    deep.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    made = engine_process.private_directory()
-    try:
-        assert len(str(made)) < engine_process.MAX_SOCKET_PATH
-        assert made.stat().st_mode & 0o777 == 0o700
-    finally:
-        made.rmdir()
-        deep.rmdir()

@@ -14,7 +14,7 @@ from upright.api.body import read_json
 from upright.api.disconnect import unless_gone
 from upright.api.front import Front, front_of
 from upright.api.generate import answer
-from upright.api.job import Labels, Usage, choice_end, make_job, new_id
+from upright.api.job import Labels, Usage, admit, choice_end, make_job, new_id
 from upright.api.logprobs import chat_logprobs
 from upright.api.schemas import ChatBody, TemplateBody
 from upright.api.validation import check_model, parse
@@ -38,7 +38,7 @@ async def _respond(front: Front, content: dict[str, Any]) -> Response:
     model = check_model(front.context, body.model)
     if body.top_logprobs and not body.logprobs:
         raise BadRequest("top_logprobs needs logprobs to be true", "top_logprobs", "invalid_value")
-    front.service.admit(body.n)
+    admit(front, body.n)
     prompt = await chat_prompt(front.context, body.messages, template_options(body), body.add_special_tokens)
     labels = Labels(new_id("chatcmpl"), model, (prompt,))
     top = body.top_logprobs if body.logprobs else None

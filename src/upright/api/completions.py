@@ -14,7 +14,7 @@ from upright.api.body import read_json
 from upright.api.disconnect import unless_gone
 from upright.api.front import Front, front_of
 from upright.api.generate import answer
-from upright.api.job import MOST_SEQUENCES, Labels, Usage, choice_end, make_job, new_id
+from upright.api.job import MOST_SEQUENCES, Labels, Usage, admit, choice_end, make_job, new_id
 from upright.api.logprobs import completion_logprobs, text_length
 from upright.api.schemas import CompletionBody
 from upright.api.validation import check_model, parse
@@ -41,7 +41,7 @@ async def _respond(front: Front, content: dict[str, Any]) -> Response:
             f"have {MOST_SEQUENCES} at most: send several requests",
             "prompt",
         )
-    front.service.admit(len(listed) * body.n)
+    admit(front, body.n, len(listed))
     prompts = tuple([await _prompt(front.context, one, body.add_special_tokens, name) for name, one in listed])
     labels = Labels(new_id("cmpl"), model, prompts)
     form = CompletionForm(labels, front.context.tokenizer, body.logprobs, body.return_token_ids, body.n)

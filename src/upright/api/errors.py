@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import orjson
 from starlette.responses import Response
 
-from upright.chat.errors import BadRequest
+from upright.chat.errors import BadRequest, ServerFault
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
 from upright.supervise.service import EngineUnavailable, Overloaded
 
@@ -71,6 +71,8 @@ def describe(error: Exception) -> Failure:
             return Failure(504, str(error), None, "timeout")
         case CrashesEngine():  # OpenAI's clients repeat a 500 unless they are told not to
             return Failure(500, str(error), None, "request_crashes_engine", {"x-should-retry": "false"})
+        case ServerFault():  # nor would the next try end otherwise here
+            return Failure(500, str(error), None, error.code, {"x-should-retry": "false"})
         case ClientGone():
             return Failure(499, "the client closed the connection", None, "client_gone")
     incident = uuid.uuid4().hex[:12]

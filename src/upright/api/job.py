@@ -14,9 +14,11 @@ import orjson
 from upright.api.front import Front
 from upright.api.sampling import output_options, sampling_params
 from upright.api.schemas import GenerationBody
+from upright.chat.errors import BadRequest
 from upright.chat.generation import OutputOptions, TextDelta
 from upright.chat.prompt import Prompt, output_limit
 from upright.messages import Request
+from upright.supervise.service import NeverAdmitted
 
 MOST_SEQUENCES = 1024  # of one HTTP request
 
@@ -95,6 +97,17 @@ def choice_end(delta: TextDelta, token_ids: bool) -> bytes:
 
 def new_id(kind: str) -> str:
     return f"{kind}-{uuid.uuid4().hex}"
+
+
+def admit(front: Front, answers_each: int, prompts: int = 1) -> None:
+    """Ask for room before any work is spent on a request.
+
+    Raises: BadRequest for one that is too large ever to be let in; Overloaded, EngineUnavailable.
+    """
+    try:
+        front.service.admit(prompts * answers_each)
+    except NeverAdmitted as error:
+        raise BadRequest(str(error), "n" if answers_each > 1 else "prompt", "too_many_answers") from error
 
 
 def make_job(

@@ -14,6 +14,7 @@ from upright.messages import GREEDY_BELOW, SamplingParams
 
 LEAST_TOP_P = 1e-9  # top_p 0 keeps the likeliest token, as OpenAI has it
 SEEDS = 2**63
+LONGEST_KEY = 18  # digits of a token id; Python refuses to read thousands of them
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def _logit_bias(context: ChatContext, body: GenerationBody) -> dict[int, float]:
     limit = context.model.decoder.vocab_size
     bias = {}
     for key, value in body.logit_bias.items():
-        if not (key.isascii() and key.isdigit() and int(key) < limit):
+        if not (key.isascii() and key.isdigit() and len(key) <= LONGEST_KEY and int(key) < limit):
             raise BadRequest(
                 f"logit_bias has the key {shown(key)}; keys are token ids from 0 to {limit - 1}", "logit_bias",
                 "invalid_value",

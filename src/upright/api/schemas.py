@@ -1,8 +1,7 @@
 """The bodies of requests, typed and bounded. Names are OpenAI's, and vLLM's where OpenAI has none.
 
-Types are strict: a number in quotes is refused rather than guessed at. A field set to null counts as absent. Fields
-that are not known are ignored, with one debug line; known ones that are not supported are refused, because ignoring
-them would answer another question than the one asked.
+Types are strict: a number in quotes is refused rather than guessed at. A field set to null counts as absent. What
+becomes of fields that are not here `fields` says; of those that neither knows there is one debug line.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ Stops = Annotated[
     BeforeValidator(_listed),
     Field(max_length=MOST_STOPS),
 ]
+Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what crosses to the engine
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
@@ -46,28 +46,25 @@ class GenerationBody(Body):
     n: int = Field(1, ge=1, le=MOST_CHOICES)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    min_tokens: int = Field(0, ge=0)
+    max_tokens: Integer | None = Field(None, ge=1)
+    min_tokens: Integer = Field(0, ge=0)
     temperature: float | None = Field(None, ge=0, le=100)
     top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=-1)
+    top_k: Integer | None = Field(None, ge=-1)
     min_p: float | None = Field(None, ge=0, le=1)
     repetition_penalty: float | None = Field(None, gt=0, le=100)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    no_repeat_ngram_size: int = Field(0, ge=0)
+    no_repeat_ngram_size: Integer = Field(0, ge=0)
     vllm_xargs: dict[str, Any] = Field(default_factory=dict)
     logit_bias: dict[str, Bias] = Field(default_factory=dict, max_length=MOST_BIASES)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    seed: Integer | None = None
     stop: Stops = Field(default_factory=list)
     stop_token_ids: list[int] = Field(default_factory=list, max_length=MOST_STOPS)
     ignore_eos: bool = False
     skip_special_tokens: bool = True
-    spaces_between_special_tokens: bool = True
     include_stop_str_in_output: bool = False
     return_token_ids: bool = False
-    priority: int = 0
-    user: str | None = None
 
 
 class TemplateBody(Body):
@@ -85,11 +82,10 @@ class ChatBody(GenerationBody, TemplateBody):
     """POST /v1/chat/completions"""
 
     messages: list[Any]
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: Integer | None = Field(None, ge=1)
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MOST_LOGPROBS)
     tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
 
 
 class CompletionBody(GenerationBody):

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from upright.api.errors import ApiError
+from upright.api.fields import ADVICE, HARMLESS, UNSUPPORTED
 from upright.api.schemas import Body
 from upright.chat.context import ChatContext
 from upright.chat.errors import BadRequest
@@ -17,37 +18,21 @@ log = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=Body)
 
-# Field → values that ask for nothing. Any other value asks for something that is not supported.
-UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "audio": (), "best_of": (1,), "chat_template": (), "echo": (False,), "function_call": ("none", "auto"),
-    "functions": ([],), "guided_choice": (), "guided_grammar": (), "guided_json": (), "guided_regex": (),
-    "logits_processors": ([],), "mm_processor_kwargs": ({},), "modalities": (["text"],),
-    "prompt_embeds": (), "prompt_logprobs": (), "response_format": ({"type": "text"},), "structured_outputs": (),
-    "suffix": ("",), "tool_choice": ("none", "auto"), "truncate_prompt_tokens": (), "use_beam_search": (False,),
-}  # fmt: skip
-ADVICE = {
-    "chat_template": "put a chat_template.jinja into the model's directory",
-    "mm_processor_kwargs": "set --max-pixels when the server starts",
-    "response_format": 'only {"type": "text"} is',
-    "tool_choice": "only 'auto' and 'none' are",
-    "echo": "put the prompt before the answer yourself",
-}
-
 
 def parse(kind: type[B], content: dict[str, Any]) -> B:
     """Raises: BadRequest naming the first field at fault."""
     given = {name: value for name, value in content.items() if value is not None}
-    for name, harmless in UNSUPPORTED.items():
-        if name in given and given[name] not in harmless:
+    for name, value in given.items():
+        if name in UNSUPPORTED and value not in UNSUPPORTED[name]:
             advice = f"; {ADVICE[name]}" if name in ADVICE else ""
-            raise BadRequest(f"{name}={shown(given[name])} is not supported yet{advice}", name, "unsupported")
+            raise BadRequest(f"{name}={shown(value)} is not supported yet{advice}", name, "unsupported")
     try:
         body = kind.model_validate(given)
     except ValidationError as error:
         raise _refusal(error.errors(include_url=False)[0]) from error
     except RecursionError as error:
         raise BadRequest("the body is nested too deeply", None, "invalid_json") from error
-    unknown = [name for name in body.model_extra or () if name not in UNSUPPORTED]
+    unknown = [name for name in body.model_extra or () if name not in UNSUPPORTED and name not in HARMLESS]
     if unknown and log.isEnabledFor(logging.DEBUG):
         log.debug("ignored fields: %s", ", ".join(sorted(unknown))[:500])
     return body
@@ -74,6 +59,13 @@ def _refusal(problem: ErrorDetails) -> BadRequest:
     name = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
     if problem["type"] == "missing":
         return BadRequest(f"{name} is missing", name, "missing_field")
+    if problem["type"] in ("int_type", "int_from_float") and _is_whole(problem["input"]):
+        return BadRequest(f"{name} is too large: an integer has 64 bits at most", name, "invalid_value")
     reason = problem["msg"][:1].lower() + problem["msg"][1:]
     got = "" if problem["type"] == "too_long" else f", got {shown(problem['input'])}"
     return BadRequest(f"{name}: {reason}{got}", name, "invalid_value")
+
+
+def _is_whole(value: Any) -> bool:
+    """Whether a number was sent as an integer, which is a float here because it has more than 64 bits."""
+    return isinstance(value, float) and abs(value) >= 2**63

@@ -129,5 +129,7 @@ def _tool_calls(calls: Any, where: str) -> list[dict[str, Any]]:
 
 
 def _kind(value: Any) -> str:
+    if value == "":
+        return "an empty string"
     names = {type(None): "nothing", dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return names.get(type(value), "a number")

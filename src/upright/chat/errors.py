@@ -17,5 +17,13 @@ class BadRequest(Exception):
         self.code = code
 
 
+class ServerFault(Exception):
+    """The engine could not serve a request that is not to blame; clients get a 500. `code` is for programs."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class TokenizerError(Exception):
     """The model directory's tokenizer or chat template cannot be used; the server does not start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -9,11 +10,13 @@ from typing import Literal
 import msgspec
 
 from upright.chat.detokenizer import make_detokenizer
-from upright.chat.errors import BadRequest
+from upright.chat.errors import BadRequest, ServerFault
 from upright.chat.stop import Node, StopScanner
 from upright.chat.tokenizer import Tokenizer
 from upright.messages import TokenLogprobs
 from upright.supervise.journal import EngineGone, Entry
+
+log = logging.getLogger(__name__)
 
 TextFinish = Literal["stop", "length"]
 
@@ -72,6 +75,7 @@ class TextReader:
 
         Raises:
             BadRequest: the engine found the request at fault.
+            ServerFault: the engine could not serve it, and the request is not to blame.
             EngineGone: the engine, or the server, stopped the request.
         """
         entry, options, cursor = self._entry, self._options, self._cursor
@@ -145,6 +149,9 @@ def _raise_failure(entry: Entry, image_params: Sequence[str]) -> None:
         fault = entry.fault
         if fault is None:
             raise RuntimeError(f"request {entry.request.id} ended with an error that nobody described")
+        if fault.servers:
+            log.error("request %s failed after %d tokens: %s", entry.request.id, len(entry.output), fault.message)
+            raise ServerFault(fault.message, fault.code)
         if fault.image is not None:
             param = image_params[fault.image]
             raise BadRequest(f"{param}: {fault.message}", param, fault.code)

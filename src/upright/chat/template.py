@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from jinja2 import nodes
 
 from upright.chat.conversation import Part, TextPart, Turn
 from upright.chat.errors import BadRequest, TokenizerError
@@ -40,6 +41,7 @@ class ChatTemplate:
         try:
             self._template = environment().from_string(source)
             self._tool_template = environment().from_string(tool_source) if tool_source else self._template
+            self._names = _names_in(source) | _names_in(tool_source or "")
         except jinja2.TemplateSyntaxError as error:
             raise TokenizerError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
         self._special_tokens = dict(special_tokens)
@@ -60,8 +62,10 @@ class ChatTemplate:
 
         `image_placeholder` stands for an image in a template that takes only strings.
 
-        Raises: BadRequest with the template's own message when it refuses the messages.
+        Raises: BadRequest with the template's own message when it refuses the messages, or when it would drop what the
+        request brings.
         """
+        self._check(options)
         messages = [self._message(turn, image_placeholder) for turn in turns]
         if options.continue_final_message:
             if options.add_generation_prompt:
@@ -87,6 +91,23 @@ class ChatTemplate:
         except RecursionError as error:
             raise BadRequest("messages or tools are nested too deeply to render", "messages") from error
         return _cut_at_mark(text) if options.continue_final_message else text
+
+    def _check(self, options: TemplateOptions) -> None:
+        """Tools or documents that the template does not write would never reach the model."""
+        if options.tools and "tools" not in self._names:
+            raise BadRequest(
+                "the model's chat template has no place for tools, so the model would not learn of them; leave tools "
+                "out, describe them in a message, or send tool_choice='none'",
+                "tools",
+                "unsupported",
+            )
+        if options.documents and "documents" not in self._names:
+            raise BadRequest(
+                "the model's chat template has no place for documents, so the model would not see them; leave them "
+                "out, or put their text into a message",
+                "documents",
+                "unsupported",
+            )
 
     def _message(self, turn: Turn, image_placeholder: str | None) -> dict[str, Any]:
         content = turn.content
@@ -124,6 +145,11 @@ def find_templates(directory: Path, settings: Mapping[str, Any]) -> dict[str, st
             except (OSError, UnicodeDecodeError) as error:
                 raise TokenizerError(f"cannot read the chat template {path}: {error}") from error
     return found
+
+
+def _names_in(source: str) -> frozenset[str]:
+    """Every variable that a template mentions. Raises: jinja2.TemplateSyntaxError."""
+    return frozenset(name.name for name in environment().parse(source).find_all(nodes.Name))
 
 
 def _named(value: Any) -> dict[str, str]:

@@ -8,5 +8,9 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 
 
+class CannotServe(Exception):
+    """The server cannot start; the message is for the person at the terminal."""
+
+
 def complain(message: str) -> None:
     print(f"upright: {message}", file=sys.stderr)

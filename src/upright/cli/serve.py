@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
@@ -19,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
+from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
+from upright.cli.interrupt import leaving_at_once
+from upright.cli.listener import listen
 from upright.cli.options import with_options
 from upright.config import ConfigError, ServeConfig, make_config
 
@@ -40,10 +41,6 @@ GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request 
 LOG_WIDTH = 200
 
 
-class CannotServe(Exception):
-    """The server cannot start; the message is for the person at the terminal."""
-
-
 def serve_command() -> Callable[..., None]:
     return with_options(_run, "Serve MODEL behind the OpenAI API.")
 
@@ -59,10 +56,11 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
 
     configure_logging("front", config.log_level)
     try:
-        state = _state_directory(config)
-        listener = _listen(config)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
-            code = runner.run(_serve(config, listener, state, began))
+        with leaving_at_once():  # until StopSignals takes over
+            state = _state_directory(config)
+            listener = listen(config.host, config.port)
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                code = runner.run(_serve(config, listener, state, began))
     except CannotServe as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
@@ -174,9 +172,11 @@ def _supervisor(
 ) -> Supervisor:
     from upright.supervise.learned import Lessons, fingerprint
     from upright.supervise.rungs import ladder
+    from upright.supervise.socket_directory import remove_abandoned
     from upright.supervise.state_directory import incidents_directory
     from upright.supervise.supervisor import Care, Supervisor
 
+    remove_abandoned()
     lessons, options = None, prepared.plan.options
     if state is not None:
         lessons = Lessons(state / "rungs.json", fingerprint(options, prepared.hardware))
@@ -243,38 +243,6 @@ def _load_context(config: ServeConfig, prepared: Prepared) -> ChatContext:
         return ChatContext.load(prepared.directory, prepared.model, config, options.max_model_len, options.max_pixels)
     except TokenizerError as error:
         raise CannotServe(str(error)) from error
-
-
-def _listen(config: ServeConfig) -> socket.socket:
-    """Take the port before anything is loaded. Raises: CannotServe."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()  # only this tells that another server has the port
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotServe(
-                f"port {config.port} on {config.host} is in use{_holder(config.port)}; choose another with --port, or "
-                "stop what listens there"
-            ) from error
-        raise CannotServe(f"cannot listen on {config.host}, port {config.port}: {error}") from error
-    return listener
-
-
-def _holder(port: int) -> str:
-    """Who listens on a port, as far as this user may see: ` by process 4711 (upright serve …)`."""
-    import psutil
-
-    try:
-        listening = [one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
-        process = next(psutil.Process(one.pid) for one in listening if one.laddr.port == port and one.pid)
-        return f" by process {process.pid} ({' '.join(process.cmdline())[:100]})"
-    except (StopIteration, psutil.Error):
-        return ""
 
 
 def _address(config: ServeConfig, listener: socket.socket) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
 from upright.engine.image_queue import ImageQueue
+from upright.engine.not_finite import not_finite_fault
 from upright.engine.pace import Pace
 from upright.engine.recorder import Recorder
 from upright.engine.runner import Launched, Runner
@@ -63,9 +64,11 @@ class EngineCore:
         self.pace = Pace()
         self.recorder = Recorder()  # both are replaced once the engine serves: its first steps are part of loading
         self.faults: Faults | None = None
+        self.rehearses = False  # steps of start-up go on to their end, finite or not: they are there to be measured
         self._work = StepWork(runner.model.config)
         self._images = ImageQueue(runner.images.decoder, runner.images.pixels) if vision is not None else None
         self._refused: deque[SequenceOutput] = deque()
+        self._not_finite = not_finite_fault(runner.model.dtype)
         self._overlap = overlap
         self._in_flight: _InFlight | None = None  # the newest step, while it is not collected
         self._collected = 0.0  # when a step was last collected
@@ -166,7 +169,8 @@ class EngineCore:
         # With another step before it on the device, its time began when that one's ended.
         self.pace.learn(flying.work, now - max(flying.since, self._collected))
         self._collected = now
-        completed = self.scheduler.complete(flying.step, result.tokens)
+        tokens = [max(token, 0) for token in result.tokens] if self.rehearses else result.tokens
+        completed = self.scheduler.complete(flying.step, tokens)
         for index in completed.ends:
             self.runner.forget(completed.sequences[index])
         if self._in_flight is flying:
@@ -174,7 +178,7 @@ class EngineCore:
             self.recorder.end_step()
         else:
             self.recorder.beat()
-        return _outputs(completed, result.logprobs)
+        return _outputs(completed, result.logprobs, self._not_finite)
 
     def _take_decoded(self) -> list[SequenceOutput]:
         """Move requests whose images are decoded into the scheduler; return the faults of those that never will be."""
@@ -199,8 +203,11 @@ class EngineCore:
         self.scheduler.add(sequence)
 
 
-def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outputs:
-    """What is to be told: in few words wherever there is only a token to tell."""
+def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None], not_finite: RequestFault) -> Outputs:
+    """What is to be told: in few words wherever there is only a token to tell.
+
+    `not_finite` is the fault of a sequence that has ended with an error.
+    """
     sequences, tokens, rows, ends, firsts = completed
     more = {*ends, *firsts}  # a first token comes with what was found in the cache
     if logprobs.count(None) < len(logprobs):
@@ -209,6 +216,9 @@ def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outp
     several = []
     for index in sorted(more):
         sequence, logprob = sequences[index], logprobs[rows[index]]
+        if ends.get(index) == "error":
+            several.append(_failure(sequence.id, len(sequence.output), sequence.attempt, not_finite))
+            continue
         several.append(
             SequenceOutput(
                 id=sequence.id,
@@ -229,6 +239,8 @@ def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None]) -> Outp
 
 
 def _refusal(request: Request, fault: RequestFault) -> SequenceOutput:
-    return SequenceOutput(
-        id=request.id, tokens=[], at=len(request.output), attempt=request.attempt, finish="error", fault=fault
-    )
+    return _failure(request.id, len(request.output), request.attempt, fault)
+
+
+def _failure(name: str, at: int, attempt: int, fault: RequestFault) -> SequenceOutput:
+    return SequenceOutput(id=name, tokens=[], at=at, attempt=attempt, finish="error", fault=fault)

@@ -18,7 +18,7 @@ from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
 from upright.engine.prompt_graphs import PromptGraphs, most_rows
-from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, sample_rows
+from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, embeddable, sample_rows
 from upright.engine.sampler import sample
 from upright.engine.sequence import Sequence
 from upright.engine.step import Chunk, Step
@@ -146,7 +146,7 @@ class DeviceRunner(Runner):
             )
             drawn = sample(logits[rows].float(), sample_rows([chunks[row] for row in again]))
             tokens[rows] = drawn.tokens
-            self.drawn[where] = drawn.tokens
+            self.drawn[where] = embeddable(drawn.tokens)
             for row, logprob in zip(again, drawn.logprobs, strict=True):
                 logprobs[row] = logprob
         host = self._host_tokens.next()[: len(slots)]

@@ -105,7 +105,7 @@ class OverflowWatch:
             return False
         if self._is_wide(layers[0]):
             told = f"float16 overflows in {named(layers)} of the decoder: {BEYOND}. {_wide_already(layers[0])}"
-            raise StartError(told, OTHER_DTYPE)
+            raise StartError(told, f"{OTHER_DTYPE}; if that does not help, the weight files are damaged")
         log.warning("float16 overflows in %s: %s; they are computed in a wider range", named(layers), BEYOND)
         self._kept.learn(layers)
         self._decoder.widen(layers)

@@ -69,7 +69,7 @@ class Runner:
             return Launched(NOTHING_DRAWN, [], overflow=self._flags())
         sampling = [chunk for chunk in step.chunks if chunk.samples]
         drawn = sample(logits, sample_rows(sampling))
-        self.drawn[[chunk.sequence.slot for chunk in sampling]] = drawn.tokens
+        self.drawn[[chunk.sequence.slot for chunk in sampling]] = embeddable(drawn.tokens)
         return Launched(drawn.tokens, drawn.logprobs, overflow=self._flags())
 
     def collect(self, launched: Launched) -> StepResult:
@@ -134,6 +134,11 @@ class Runner:
         sampling = [index for index, chunk in enumerate(chunks) if chunk.samples]
         wanted = last_rows(batch, sampling) if len(sampling) < len(hidden) else None
         return decoder.forward(hidden, sent(torch.from_numpy(inputs.positions), device), self.cache, batch, wanted)
+
+
+def embeddable(tokens: Tensor) -> Tensor:
+    """What the next step may read, which is launched before anybody has looked whether there was a token."""
+    return tokens.clamp(min=0)
 
 
 def counts_output(params: SamplingParams) -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from upright.kernels.noise import stream_keys
+from upright.kernels.not_finite import NOT_FINITE
 from upright.kernels.random_draw import draw_cut, draw_whole
 from upright.messages import GREEDY_BELOW, SamplingParams, TokenLogprobs
 
@@ -29,7 +30,7 @@ class SampleRow:
 
 @dataclass(frozen=True)
 class Draw:
-    tokens: Tensor  # int64 [N]
+    tokens: Tensor  # int64 [N]; NOT_FINITE for a row whose greatest logit is not finite
     logprobs: list[TokenLogprobs | None]  # one per row
 
 
@@ -41,12 +42,13 @@ def sample(logits: Tensor, rows: Rows[SampleRow]) -> Draw:
         for index, row in enumerate(rows):
             if _is_adjusted(row):
                 _adjust(logits[index], row)
-    tokens = logits.argmax(dim=-1)
+    tokens = logits.argmax(dim=-1)  # of a row with NaN, a place that has it
+    finite = logits.gather(1, tokens[:, None])[:, 0].isfinite()
     drawing = [index for index, row in enumerate(rows) if row.params.temperature >= GREEDY_BELOW]
     if drawing:
         chosen = logits if len(drawing) == len(rows) else logits[drawing]
         tokens[drawing] = _draw(chosen, [rows[index] for index in drawing])
-    return Draw(tokens, _logprobs(raw, tokens, rows))
+    return Draw(torch.where(finite, tokens, NOT_FINITE), _logprobs(raw, tokens, rows))
 
 
 # ---- what changes a row's logits -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
 from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Budget, Chunk, Completed, Encoding, Step
+from upright.kernels.not_finite import NOT_FINITE
 from upright.messages import EngineStats, FinishReason
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class Scheduler:
         self._in_flight: deque[_InFlight] = deque()  # handed out and not completed, oldest first
         self._slots = list(range(limits.max_num_seqs - 1, -1, -1))  # free ones; a stack: 0 is handed out first
         self._decoded: list[Sequence] = []  # the last step's sequences, where it only decoded
-        self._end_tokens: set[int] = set()  # that sequences here may end with
+        self._end_tokens: set[int] = {NOT_FINITE}  # that sequences here may end with
         self._encoding: set[bytes] = set()  # images whose features may not be ready yet
         self._awaiting_output = 0  # running sequences that do
         self._preemptions = 0
@@ -82,7 +83,7 @@ class Scheduler:
         """Queue a sequence. Its length was checked by the front: prompt + 1 <= max_model_len."""
         sequence.fit(self.limits.max_model_len)
         if not self._by_id:
-            self._end_tokens.clear()
+            self._end_tokens = {NOT_FINITE}
         self._end_tokens |= sequence.end_tokens
         self._by_id[sequence.id] = sequence
         self.waiting.append(sequence)
@@ -215,6 +216,8 @@ class Scheduler:
             finish = sequence.finish_reason()
             if finish is not None:
                 ends[index] = finish
+                if finish == "error":
+                    sequence.output.pop()  # it was no token
                 self._remove(sequence)
         return Completed(sequences, tokens, rows, ends, firsts)
 

@@ -6,6 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from upright.kernels.not_finite import NOT_FINITE
 from upright.messages import FinishReason, Image, Request
 
 KEY_BYTES = 16
@@ -94,6 +95,8 @@ class Sequence:
     def finish_reason(self) -> FinishReason | None:
         """Why the sequence ends with its newest output token, or None if it goes on."""
         output = self.output
+        if output[-1] == NOT_FINITE:
+            return "error"
         if output[-1] in self.end_tokens and len(output) > self.request.params.min_tokens:
             return "stop"
         return "length" if len(output) >= self.most_output else None

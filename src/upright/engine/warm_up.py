@@ -137,6 +137,7 @@ def _run_mixed(core: EngineCore, count: int, length: int) -> None:
     """
     for index in range(count):
         core.submit(_request(f"row-{index}", index, 2, _KINDS[0]))
+    core.rehearses = True
     for index in range(STEPS):
         core.step()
         core.submit(_request(f"joins-{index}", count + index, length, _KINDS[0]))
@@ -146,5 +147,7 @@ def _run_mixed(core: EngineCore, count: int, length: int) -> None:
 def _run(core: EngineCore, requests: Iterable[Request]) -> None:
     for request in requests:
         core.submit(request)
+    core.rehearses = True
     while core.has_work:
         core.step()
+    core.rehearses = False

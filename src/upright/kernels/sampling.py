@@ -11,6 +11,7 @@ from torch import Tensor
 
 from upright.kernels.compiled import serves
 from upright.kernels.noise import stream_keys
+from upright.kernels.not_finite import NOT_FINITE
 from upright.kernels.random_draw import draw_cut, draw_whole
 from upright.kernels.sampler_state import MOST_ENDS, Flag, SamplerState, SlotFill, Word, served_on_device
 
@@ -23,7 +24,8 @@ def draw(logits: Tensor, state: SamplerState, slots: Tensor, positions: Tensor, 
     logits [N, vocabulary], float32, float16 or bfloat16, rows contiguous: penalties and bans may be applied in place,
     but never to rows that have none. slots int32 [N], no slot twice but for the dummy's; positions int32 [N]: the
     index in its sequence of the token that the logits follow. Written: drawn int64 [slots + 1] at `slots`, and tokens
-    int64 [N].
+    int64 [N], which has NOT_FINITE, and `drawn` any token, for a row whose greatest logit
+    is not finite. Where only some logits are NaN the kernels draw from the others; the reference does not.
 
     With Triton's kernels the draw can be captured in a CUDA graph. A row's token does not depend on the others. An
     output that has filled `history` is no longer appended to.
@@ -48,7 +50,7 @@ def draw_reference(
         history = state.history[slot]
         values = _adjusted(logits[index].float(), words[index], floats[index], history[: max(length, 0)].long())
         token = _drawn(values, words[index], floats[index], length)
-        tokens[index] = token
+        tokens[index] = torch.where(values.max().isfinite(), token, NOT_FINITE)
         drawn[slot] = token
         if 0 <= length < len(history):
             history[length] = token

@@ -19,11 +19,12 @@ from upright.kernels.attention.measure import PAGE, packed_clock
 from upright.kernels.compiled import has_triton
 from upright.kernels.measure_linear import measure_linear
 from upright.kernels.native.library import NativeUnavailable
+from upright.logs import few
 from upright.models.decoder import Decoder
 from upright.models.model import Measured, Model
 from upright.models.model_config import ModelConfig, VisionConfig
 from upright.models.vision import VisionTower
-from upright.models.weight_files import WeightsError, shown, weight_files
+from upright.models.weight_files import WeightsError, weight_files
 
 log = logging.getLogger(__name__)
 
@@ -148,9 +149,9 @@ def fill_from_files(parameters: dict[str, Tensor], files: list[Path], progress: 
                 raise MemoryError(f"{file} cannot be mapped: {error}") from error
             raise WeightsError(f"{file} cannot be read: {error}; download it again") from error
     if missing:
-        raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {shown(sorted(missing))}")
+        raise WeightsError(f"the weights lack {len(missing)} of {len(parameters)} tensors: {few(sorted(missing))}")
     if unused:
-        log.debug("%d tensors of the checkpoint are not used: %s", len(unused), shown(unused))
+        log.debug("%d tensors of the checkpoint are not used: %s", len(unused), few(unused))
     progress(total, total)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-_SHOWN_NAMES = 5
+from upright.logs import few
+from upright.models.safetensors_file import fault_of
 
 
 class WeightsError(Exception):
@@ -13,7 +14,19 @@ class WeightsError(Exception):
 
 
 def weight_files(directory: Path) -> list[Path]:
-    """The safetensors files of a checkpoint, in the order of the index where there is one. Raises: WeightsError."""
+    """The safetensors files of a checkpoint, in the order of the index where there is one.
+
+    Raises: WeightsError, also for files that are not whole.
+    """
+    files = _named_files(directory)
+    for path in files:
+        fault = fault_of(path)
+        if fault is not None:
+            raise WeightsError(f"{path} {fault}")
+    return files
+
+
+def _named_files(directory: Path) -> list[Path]:
     index = directory / "model.safetensors.index.json"
     if index.is_file():
         try:
@@ -23,18 +36,12 @@ def weight_files(directory: Path) -> list[Path]:
         missing = [name for name in names if not (directory / name).is_file()]
         if missing:
             raise WeightsError(
-                f"{directory} lacks {len(missing)} of {len(names)} weight files: {shown(missing)}; download them again"
+                f"{directory} lacks {len(missing)} of {len(names)} weight files: {few(missing)}; download them again"
             )
         return [directory / name for name in names]
     files = sorted(directory.glob("*.safetensors"))
     if not files:
         other = sorted(path.name for path in directory.glob("*.bin"))
-        hint = f", only {shown(other)}; convert it to safetensors" if other else "; is the download complete?"
+        hint = f", only {few(other)}; convert it to safetensors" if other else "; is the download complete?"
         raise WeightsError(f"{directory} holds no weights (*.safetensors){hint}")
     return files
-
-
-def shown(names: list[str]) -> str:
-    """A few of `names` for a message, and how many more there are."""
-    first = ", ".join(names[:_SHOWN_NAMES])
-    return first if len(names) <= _SHOWN_NAMES else f"{first} and {len(names) - _SHOWN_NAMES} more"

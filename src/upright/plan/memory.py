@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import resource
 from pathlib import Path
 
 from upright.models.model_config import DecoderConfig, ModelConfig
 
+PROGRAM_BYTES = 3 * 2**29  # of address space that an engine maps beside weights and cache: libraries, threads
 DTYPE_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -59,8 +61,13 @@ def largest_step_bytes(config: ModelConfig, dtype: str, tokens: int, sequences: 
 
 
 def available_memory() -> int:
-    """Bytes of main memory that this process may still take: the kernel's estimate, within the cgroup's limit."""
+    """Bytes of main memory that an engine may still take: the kernel's estimate, within the limits of the cgroup and of
+    the address space (`ulimit -v`), which every process has to itself.
+    """
     available = _meminfo("MemAvailable")
+    address_space, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if address_space != resource.RLIM_INFINITY:
+        available = min(available, address_space - PROGRAM_BYTES)
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

@@ -45,13 +45,18 @@ def diagnose(remains: Remains) -> Diagnosis:
     if remains.crashed is not None:
         return Diagnosis("memory" if remains.crashed.memory else "crash", remains.crashed.exception, name, code)
     if killed_by is None:
-        return Diagnosis("crash", f"exit code {remains.exit_code}", None, code)
-    how = f"killed by {name}"
+        return Diagnosis("crash", exit_in_words(remains.exit_code), None, code)
+    how = exit_in_words(remains.exit_code)
     if killed_by == signal.SIGKILL:
         if remains.oom_kills == 0:
             return Diagnosis("outside", how, name)
         return Diagnosis("memory", f"{how}, as the kernel does when memory runs out", name)
     return Diagnosis("outside" if killed_by in OUTSIDE_SIGNALS else "crash", how, name)
+
+
+def exit_in_words(code: int) -> str:
+    """How a process ended, of its exit code as Python has it: negative for a signal."""
+    return f"exit code {code}" if code >= 0 else f"killed by {signal_name(-code)}"
 
 
 def signal_name(number: int) -> str:

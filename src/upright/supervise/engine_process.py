@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +20,7 @@ import zmq
 from upright.engine import black_box
 from upright.engine.black_box import BlackBox, Reading
 from upright.messages import EngineOptions, FromEngine, Launch, Load, ToEngine, Waiting
+from upright.supervise.socket_directory import SocketDirectory
 from upright.supervise.watch import Hang
 
 log = logging.getLogger(__name__)
@@ -32,7 +30,6 @@ COMMAND = (sys.executable, "-m", "upright.engine")
 KEPT_LINES = 100  # of the engine's log, for the report of its death
 LAST_WORDS_MS = 20  # of silence after an engine's end, until nothing more of it can be on its way
 SPIN_COUNT = "1000"  # a few microseconds
-MAX_SOCKET_PATH = 80  # bytes; the kernel allows 107 for the whole address
 DYING_SECONDS = 0.5  # between the end of an engine's socket and that of its process
 STACK_SECONDS = 0.3  # for the interpreter to write its stacks
 MOST_STACKS = 256 * 1024  # bytes
@@ -47,8 +44,8 @@ class EngineProcess:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, socket: zmq.Socket[bytes], life: int, directory: Path,
-        box: int, stacks: int,
+        self, process: asyncio.subprocess.Process, socket: zmq.Socket[bytes], life: int,
+        directory: SocketDirectory, box: int, stacks: int,
     ) -> None:  # fmt: skip
         self.on_message: Callable[[FromEngine], None] = lambda message: None
         self.hang: Hang | None = None  # why the front has ended it
@@ -62,7 +59,7 @@ class EngineProcess:
         self._heard = 0  # messages
         self._doom: asyncio.TimerHandle | None = None  # it has closed its socket
         self._deaf = False  # it has said what the front cannot handle, or has ended
-        self._directory: Path | None = directory  # holds the socket's name until the engine has connected
+        self._directory: SocketDirectory | None = directory  # holds the socket's name until the engine has connected
         self._to_load: EngineOptions | None = None
         self._life = life  # write end of the pipe whose closing ends the engine
         self._box = BlackBox(box)
@@ -80,10 +77,10 @@ class EngineProcess:
         Raises: OSError when the machine has no room for a process.
         """
         descriptors: list[int] = []  # to close if no process comes of it
-        directory = private_directory()
+        directory = SocketDirectory()
         socket = context.socket(zmq.DEALER)
         try:
-            address = f"ipc://{directory}/{secrets.token_hex(8)}"
+            address = directory.new_address()
             for option, value in ((zmq.SNDHWM, 0), (zmq.RCVHWM, 0), (zmq.LINGER, 0)):
                 socket.setsockopt(option, value)
             socket.bind(address)
@@ -102,7 +99,7 @@ class EngineProcess:
             for descriptor in descriptors:
                 os.close(descriptor)
             socket.close()
-            shutil.rmtree(directory, ignore_errors=True)
+            directory.remove()
             raise
         os.close(life_read)  # the engine has its own
         launch = Launch(address=address, life_fd=life_read, black_box_fd=box, stacks_fd=stacks, log_level=log_level)
@@ -262,7 +259,7 @@ class EngineProcess:
     def _forget_address(self) -> None:
         """Remove the socket's name. Once both ends are connected nobody needs it, and a killed front leaves none."""
         if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory.remove()
             self._directory = None
 
     async def _relay_log(self) -> None:
@@ -278,15 +275,6 @@ class EngineProcess:
             text = line.decode(errors="replace").rstrip("\n")
             self.last_lines.append(text)
             sys.stderr.write(text + "\n")
-
-
-def private_directory() -> Path:
-    """A directory that only this user may enter, with a path short enough for a socket's address."""
-    directory = Path(tempfile.mkdtemp(prefix="upright-"))
-    if len(str(directory)) > MAX_SOCKET_PATH:
-        directory.rmdir()
-        directory = Path(tempfile.mkdtemp(prefix="upright-", dir="/tmp"))
-    return directory
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -82,14 +82,14 @@ class Keeper:
         if entry is not None and not entry.done:
             self._depart([entry])
 
-    def expire(self, now: float) -> int:
-        """End what has outlived its deadline; returns how many."""
+    def expire(self, now: float) -> list[str]:
+        """End what has outlived its deadline; returns the ids."""
         self._now = now
         late = [e for e in self.journal if e.deadline is not None and e.deadline <= now and not e.done]
         for entry in late:
             entry.lose(DeadlinePassed((entry.deadline or now) - entry.arrived))
         self._depart(late)
-        return len(late)
+        return [entry.request.id for entry in late]
 
     def lose_all(self, reason: RequestLost) -> int:
         """Nothing in flight will be finished; returns how many are told so."""

@@ -20,6 +20,17 @@ class Overloaded(Exception):
         self.retry_after = retry_after  # seconds
 
 
+class NeverAdmitted(Exception):
+    """A request asks for more sequences than the server ever holds. Clients are told 400, and the numbers."""
+
+    def __init__(self, sequences: int, running: int, waiting: int) -> None:
+        super().__init__(
+            f"the request asks for {sequences} answers at a time, and the server never holds more than "
+            f"{running + waiting}: {running} run (--max-num-seqs) and {waiting} wait (--max-queue); ask for fewer at a "
+            "time, or have the server started with a larger --max-queue"
+        )
+
+
 class EngineUnavailable(Exception):
     """No engine serves now and none can take the request. Clients are told 503 and when to come back."""
 
@@ -86,7 +97,7 @@ class EngineService(Protocol):
     def status(self) -> Status: ...
 
     def admit(self, sequences: int) -> None:
-        """Ask for room for so many sequences. Raises: Overloaded, EngineUnavailable."""
+        """Ask for room for so many sequences of one request. Raises: NeverAdmitted, Overloaded, EngineUnavailable."""
         ...
 
     def submit(self, request: Request) -> Entry:

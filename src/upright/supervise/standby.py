@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from upright.supervise.diagnosis import exit_in_words
 from upright.supervise.engine_process import Context, EngineProcess
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Standby:
             process, self._process = self._process, None
             process.bury()
             self._failures += 1
-            log.warning("the process in reserve has ended (exit code %d); recoveries take longer", ended.result())
+            log.warning("the process in reserve has ended (%s); recoveries take longer", exit_in_words(ended.result()))
 
     async def _rest(self) -> None:
         """Stop keeping; what `_keep` holds is the caller's, or has been noted."""

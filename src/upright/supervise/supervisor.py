@@ -13,6 +13,7 @@ from pathlib import Path
 
 import zmq
 
+from upright.logs import few
 from upright.messages import (
     Abort,
     Crashed,
@@ -41,7 +42,15 @@ from upright.supervise.pacer import Pacer
 from upright.supervise.policy import Decision, FailedStart
 from upright.supervise.recovery import Recoveries
 from upright.supervise.rungs import Rung, traits
-from upright.supervise.service import EngineState, EngineStatus, EngineUnavailable, LastDeath, Overloaded, Status
+from upright.supervise.service import (
+    EngineState,
+    EngineStatus,
+    EngineUnavailable,
+    LastDeath,
+    NeverAdmitted,
+    Overloaded,
+    Status,
+)
 from upright.supervise.standby import Standby
 from upright.supervise.watch import Hang
 
@@ -165,12 +174,14 @@ class Supervisor:
         )
 
     def admit(self, sequences: int) -> None:
+        running, waiting = self._rungs[0].options.max_num_seqs, self._care.max_queue
+        if sequences > running + waiting:  # it would be told to come back for ever
+            raise NeverAdmitted(sequences, running, waiting)
         if self.state not in ("ready", "recovering"):
             raise EngineUnavailable(self._why_unavailable(), self.retry_after)
-        running = self._rungs[0].options.max_num_seqs
         in_flight = len(self._keeper.journal)
-        if in_flight + sequences - running > self._care.max_queue:
-            raise Overloaded(max(0, in_flight - running), self._care.max_queue, self.retry_after)
+        if in_flight + sequences > running + waiting:
+            raise Overloaded(max(0, in_flight - running), waiting, self.retry_after)
 
     def submit(self, request: Request) -> Entry:
         self.admit(1)
@@ -204,8 +215,8 @@ class Supervisor:
             try:
                 await asyncio.wait_for(self._drained.wait(), patience)
             except TimeoutError:
-                left = len(self._keeper.journal)
-                log.warning("%d requests did not finish within %.0f s of draining", left, patience)
+                left = [entry.request.id for entry in self._keeper.journal]
+                log.warning("%d requests did not finish within %.0f s of draining: %s", len(left), patience, few(left))
         return len(self._keeper.journal)
 
     def give_up_requests(self) -> None:
@@ -408,7 +419,7 @@ class Supervisor:
 
     async def _look_around(self, now: float) -> None:
         if late := self._keeper.expire(now):
-            log.warning("%d requests were not finished within their time", late)
+            log.warning("%d requests were not finished within their time: %s", len(late), few(late))
             self._note_progress()
         if self._lookout is not None:
             await self._lookout.look(len(self._keeper.aboard), self._keeper.state.patience)

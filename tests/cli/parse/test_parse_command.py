@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from upright.cli.main import app
+from upright.cli.commands import app
 
 LAYOUT = (
     "<|box_start|>100 50 900 100<|box_end|><|ref_start|>doc_title<|ref_end|><|rotate_up|>\n"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upright import __version__
-from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
+from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
 from upright.cli.options import with_options
 from upright.config import ConfigError, make_config
 
@@ -92,7 +92,7 @@ def _measure_engine(
 
     from upright.cli.bench.last_words import LastWords
     from upright.cli.bench.tables import engine_row, engine_table
-    from upright.cli.serve import CannotServe, prepare
+    from upright.cli.serve import prepare
     from upright.engine.bench_cases import CASES, Failed, Job, Peaks, Report, Row, Skipped, Stage, chosen
 
     config = make_config(given, os.environ, config_file)

@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 from triton.language.extra import libdevice
 
+from upright.kernels.not_finite import NOT_FINITE
 from upright.kernels.sampler_state import LIST, MOST_ENDS, WORDS, Flag, SamplerState, Word
 
 _PROGRAMS = 8 * 132  # that a large GPU runs at once
@@ -51,6 +52,7 @@ _FEWEST = tl.constexpr(int(Flag.FEWEST))
 _PREPARED = tl.constexpr(int(Flag.CUTS | Flag.PENALTIES | Flag.NGRAMS | Flag.FEWEST))
 
 _MOST = tl.constexpr(2**31 - 1)
+_NOT_FINITE = tl.constexpr(NOT_FINITE)
 _INFINITY = tl.constexpr(float("inf"))
 _HIDDEN = tl.constexpr(40.0)  # a token whose logarithm is so far under the greatest neither weighs nor wins anything
 _LOG2_E = tl.constexpr(1.4426950408889634)
@@ -493,8 +495,8 @@ def _finish(
     part = tl.arange(0, PARTS)
     value = tl.load(best_values + row * parts + part, mask=part < parts, other=-_INFINITY)
     candidate = tl.load(best_tokens + row * parts + part, mask=part < parts, other=_MOST)
-    _, token = _best(value, candidate)
-    tl.store(tokens + row, token.to(tl.int64))
+    greatest, token = _best(value, candidate)  # NaN is never the greatest
+    tl.store(tokens + row, tl.where(tl.abs(greatest) < _INFINITY, token, _NOT_FINITE).to(tl.int64))
     tl.store(drawn + slot, token.to(tl.int64))
     if (length < 0) | (length >= room):
         return

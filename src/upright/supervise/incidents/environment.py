@@ -15,6 +15,7 @@ from upright import __version__
 from upright.messages import EngineOptions
 from upright.plan.hardware import cpu_name
 from upright.plan.memory import available_memory, gib
+from upright.supervise.diagnosis import exit_in_words
 from upright.supervise.incidents.incident import Environment
 
 GPU_SECONDS = 5.0  # that the driver's tool gets; after a GPU's fault it may never answer
@@ -100,5 +101,5 @@ def _output(command: list[str], seconds: float) -> str:
         raise subprocess.SubprocessError(f"no answer within {seconds:.0f} s") from error
     text = output.decode(errors="replace")
     if process.returncode:
-        raise subprocess.SubprocessError(text.strip() or f"exit code {process.returncode}")
+        raise subprocess.SubprocessError(text.strip() or exit_in_words(process.returncode))
     return text
