@@ -238,8 +238,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: i
             *half, starts, starts, longest, longest, 0.0, causal, False
         )[0]
         return answer.to(query.dtype)
-    parts = []
-    for begin, end in zip(starts.tolist(), starts.tolist()[1:], strict=False):
-        q, k, v = (part[begin:end].transpose(0, 1) for part in (query, key, value))
-        parts.append(functional.scaled_dot_product_attention(q, k, v, is_causal=causal).transpose(0, 1))
-    return torch.cat(parts)
+    lengths = starts.diff().tolist()
+    runs = zip(*(part.transpose(0, 1).split(lengths, dim=1) for part in (query, key, value)), strict=True)
+    parts = [functional.scaled_dot_product_attention(q, k, v, is_causal=causal) for q, k, v in runs]
+    return torch.cat(parts, dim=1).transpose(0, 1)

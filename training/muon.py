@@ -15,7 +15,7 @@ _ROUNDS = 5
 
 def orthogonal(matrices: Tensor) -> Tensor:
     """[n, rows, columns], each with all its singular values brought close to one."""
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if matrices.is_cuda else matrices.float()
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.transpose(1, 2)
