@@ -239,6 +239,6 @@ def attend(query: Tensor, key: Tensor, value: Tensor, starts: Tensor, longest: i
         )[0]
         return answer.to(query.dtype)
     lengths = starts.diff().tolist()
-    runs = zip(*(part.transpose(0, 1).split(lengths, dim=1) for part in (query, key, value)), strict=True)
+    runs = zip(*(torch.split(part.transpose(0, 1), lengths, dim=1) for part in (query, key, value)), strict=True)
     parts = [functional.scaled_dot_product_attention(q, k, v, is_causal=causal) for q, k, v in runs]
     return torch.cat(parts, dim=1).transpose(0, 1)
