@@ -121,7 +121,9 @@ def environment_settings(environment: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(ENVIRONMENT_PREFIX):
             option = name.removeprefix(ENVIRONMENT_PREFIX).lower()
             if option not in ServeConfig.model_fields:
-                raise ConfigError(f"environment variable {name} names no option{_suggestion(option)}")
+                close = _closest(option)
+                hint = f"; did you mean {ENVIRONMENT_PREFIX}{close.upper()}?" if close else ""
+                raise ConfigError(f"environment variable {name} names no option{hint}")
             found[option] = value
     return found
 
@@ -131,17 +133,24 @@ def file_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        root = yaml.compose(text, yaml.SafeLoader)
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
     if content is None:
         return {}
-    if not isinstance(content, dict):
+    if not (isinstance(content, dict) and isinstance(root, yaml.MappingNode)):
         raise ConfigError(f"{path} must hold `option: value` lines, and holds a {type(content).__name__}")
-    settings = {str(key).replace("-", "_"): value for key, value in content.items()}
-    for option in settings:
+    _refuse_repeated(path, [(str(key.value), key.start_mark.line + 1) for key, _ in root.value])
+    settings = {}
+    for name, value in content.items():
+        key, option = str(name), str(name).replace("-", "_")
         if option not in ServeConfig.model_fields:
-            raise ConfigError(f"{path}: {option} is no option{_suggestion(option)}")
+            close = _closest(option)
+            suggested = close if "_" in key and "-" not in key else close.replace("_", "-")
+            raise ConfigError(f"{path}: {key} is no option" + (f"; did you mean {suggested}?" if close else ""))
+        settings[option] = value
     return settings
 
 
@@ -174,8 +183,19 @@ def make_config(
         raise ConfigError("; ".join(lines)) from error
 
 
-def _suggestion(option: str) -> str:
+def _refuse_repeated(path: Path, keys: list[tuple[str, int]]) -> None:
+    """`keys` as they are written, with their lines: of two, YAML itself keeps the last and says nothing."""
+    places: dict[str, tuple[str, int]] = {}
+    for key, line in keys:
+        option = key.replace("-", "_")
+        if option in places:
+            first, first_line = places[option]
+            raise ConfigError(f"{path} sets {first} in line {first_line} and {key} in line {line}; keep one of them")
+        places[option] = key, line
+
+
+def _closest(option: str) -> str:
+    """The name of the field that was probably meant; empty if none is close."""
     import difflib
 
-    close = difflib.get_close_matches(option, ServeConfig.model_fields, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return next(iter(difflib.get_close_matches(option, ServeConfig.model_fields, n=1)), "")
