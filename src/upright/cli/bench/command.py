@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import json
 import os
@@ -16,14 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upright import __version__
+from upright.cli.bench.bench import CannotMeasure
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
 from upright.cli.options import with_options
 from upright.config import ConfigError, make_config
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from upright.cli.bench.http_loads import Load
 
 SUMMARY = "Measure how fast MODEL runs here, or with --http how fast a server answers."
 
@@ -61,7 +59,9 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
         console.width = 220
     try:
         if own["http"] is not None:
-            found = _measure_server(own, str(given.get("api_key") or "").split(",")[0], only, console)
+            found = _measure_server(
+                own, given.get("model", ""), str(given.get("api_key") or "").split(",")[0], only, console
+            )
         elif own["load"] is not None:
             raise ConfigError("--load is for a server; give its address with --http")
         else:
@@ -75,10 +75,6 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
     if own["json"] is not None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         own["json"].write_text(json.dumps({"version": __version__, "date": now} | found, indent=2) + "\n")
-
-
-class CannotMeasure(Exception):
-    """Nothing can be measured; the message is for the person at the terminal."""
 
 
 # ---- an engine by itself ---------------------------------------------------------------------------------------------
@@ -148,52 +144,22 @@ def _measure_engine(
 # ---- a server --------------------------------------------------------------------------------------------------------
 
 
-def _measure_server(own: dict[str, Any], key: str, only: tuple[str, ...], console: Console) -> dict[str, Any]:
+def _measure_server(
+    own: dict[str, Any], model: str, key: str, only: tuple[str, ...], console: Console
+) -> dict[str, Any]:
     """Raises: ConfigError, CannotMeasure, OSError."""
-    import msgspec
+    from upright.cli.bench.loads import chosen_loads, own_load
+    from upright.cli.bench.server_bench import ServerBench
 
-    from upright.cli.bench.http_loads import LOADS, model_name, run_load
-    from upright.cli.bench.tables import load_row, load_table
-
-    url = str(own["http"]).rstrip("/")
-    try:
-        model = asyncio.run(model_name(url, key))
-    except ValueError as error:
-        raise ConfigError(f"--http: {error}") from error
-    loads = _loads(own, only)
-    if not loads:
-        raise ConfigError(f"--only names none of the loads: {'; '.join(load.name for load in LOADS)}")
-    outcomes = []
+    if own["load"] is None:
+        loads = chosen_loads(only, own["quick"])
+    else:
+        numbers = own["requests"], own["concurrency"], own["max_tokens"], own["prompt_words"], own["stream"]
+        loads = (own_load(own["load"], *numbers),)
+    bench = ServerBench(own["http"], key, model, loads)
     with console.status("warming up") as status:
-        for number, load in enumerate(loads, 1):
-            few = msgspec.structs.replace(load, requests=min(8, load.at_once), output=min(8, load.output))
-            run_load(url, key, model, few, seed=10 * number)
-            status.update(load.name)
-            outcomes.append(run_load(url, key, model, load, seed=10 * number + 1))
-    rows = [load_row(load, outcome) for load, outcome in zip(loads, outcomes, strict=True)]
-    console.print(load_table(rows, f"{model} at {url}"))
-    if not any(outcome.finished for outcome in outcomes):
+        bench.measure(status)
+    bench.show(console)
+    if not any(row["finished"] for row in bench.rows):
         raise CannotMeasure("no request has been answered; the table says why")
-    return {"url": url, "model": model, "rows": rows}
-
-
-def _loads(own: dict[str, Any], only: tuple[str, ...]) -> list[Load]:
-    import msgspec
-
-    from upright.cli.bench.http_loads import LOADS, SIZES, Load
-    from upright.engine.bench_cases import named
-
-    if own["load"] is not None:
-        if own["load"] not in ("text", *SIZES):
-            raise ConfigError(f"--load may be text, page or crop, got {own['load']!r}")
-        numbers = own["requests"], own["concurrency"], own["max_tokens"]
-        name = f"{own['requests']} × {own['load']}, {own['concurrency']} at once"
-        return [Load(name, *numbers, content=own["load"], stream=own["stream"], words=own["prompt_words"])]
-    found = list(named(LOADS, only)) if only else list(LOADS)
-    if own["quick"]:
-        few = [load for load in found if load.quick or only]
-        found = [
-            msgspec.structs.replace(load, requests=-(-load.requests // 4), output=max(8, load.output // 4))
-            for load in few
-        ]
-    return found
+    return bench.figures()
