@@ -73,7 +73,7 @@ def test_a_model_without_eyes_is_sent_no_images(tmp_path: Path) -> None:
         assert all(len(body["messages"][0]["content"]) == 1 for body in server.asked)
         found = json.loads(file.read_text())
         assert [row["load"] for row in found["rows"]] == ["1 text stream"]
-        assert list(found["skipped"]) == ["1 page, first token", "128 pages, 64 at once"]
+        assert (found["complete"], list(found["skipped"])) == (True, ["1 page, first token", "128 pages, 64 at once"])
         code, told = bench("--http", server.url, "--load", "page")
         assert code == 1
         assert "takes no images, and nothing else was asked for" in told

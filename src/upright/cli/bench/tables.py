@@ -34,6 +34,12 @@ def engine_row(row: Row, peaks: Peaks) -> dict[str, Any]:
     }
 
 
+def engine_line(row: dict[str, Any]) -> str:
+    """The gist of it, for somebody who waits for the others."""
+    rates = f"{row['output_tokens_per_second']:,.0f} tokens out/s, {row['prompt_tokens_per_second']:,.0f} in/s"
+    return f"{row['case']}: {row['seconds']:.3f} s, last first token after {row['first_token_ms']:.1f} ms, {rates}"
+
+
 def load_row(load: Load, outcome: Outcome) -> dict[str, Any]:
     """What a load comes to. There are no figures of what the server refused: `refused` says why."""
     refused = refusal(outcome)
@@ -54,6 +60,15 @@ def load_row(load: Load, outcome: Outcome) -> dict[str, Any]:
         for share in (50, 99):
             row[f"{name}_ms_p{share}"] = 1000 * percentile(values, share) if values else None
     return row
+
+
+def load_line(row: dict[str, Any]) -> str:
+    """The gist of it, for somebody who waits for the others."""
+    if row["refused"]:
+        return f"{row['load']}: {_problems(row)}"
+    rates = f"{row['requests_per_second']:.2f} requests/s, {row['tokens_per_second']:,.0f} tokens/s"
+    counts = f"{row['finished']} of {row['requests']} finished in {row['seconds']:.2f} s"
+    return f"{row['load']}: {counts}, {rates}; errors: {_problems(row)}"
 
 
 def percentile(values: Sequence[float], share: int) -> float:
