@@ -64,6 +64,19 @@ def test_a_server_without_the_model_is_told_so() -> None:
     assert "no model other, it serves tiny" in told
 
 
+def test_the_key_comes_from_where_options_come_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = ("--load", "text", "--requests", "1", "--max-tokens", "3")
+    file = tmp_path / "file.yaml"
+    file.write_text("api-key: from-the-file\nport: 1\n")
+    with standing_in() as server:
+        assert bench("--http", server.url, *load)[0] == 0
+        assert bench("--http", server.url, *load, "--config", str(file))[0] == 0
+        monkeypatch.setenv("UPRIGHT_API_KEY", "from-the-environment,another")
+        assert bench("--http", server.url, *load)[0] == 0
+        assert bench("--http", server.url, *load, "--api-key", "given")[0] == 0
+    assert server.keys == [None, "Bearer from-the-file", "Bearer from-the-environment", "Bearer given"]
+
+
 def test_a_model_without_eyes_is_sent_no_images(tmp_path: Path) -> None:
     file = tmp_path / "x.json"
     with standing_in(**TEXT_ONLY) as server:

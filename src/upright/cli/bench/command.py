@@ -90,8 +90,12 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
 
 def _bench(given: Mapping[str, Any], config_file: Path | None) -> Bench:
     """What the command line asks for. Raises: ConfigError."""
-    if "load" in given and "http" not in given:
-        raise ConfigError("--load is for a server; give its address with --http")
+    from upright.cli.bench.results_file import check_results_file
+    from upright.cli.bench.usage import LOAD_OPTIONS, check_usage
+
+    check_usage(given)
+    if "json" in given:
+        check_results_file(given["json"])
     only = tuple(word.strip() for word in given.get("only", "").split(",") if word.strip())
     quick = "quick" in given
     settings = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
@@ -102,11 +106,11 @@ def _bench(given: Mapping[str, Any], config_file: Path | None) -> Bench:
     from upright.cli.bench.loads import chosen_loads, own_load
     from upright.cli.bench.server_bench import ServerBench
 
-    keys = str(given.get("api_key", "")).split(",")
+    # A server needs no MODEL, but its key may stand in any place where options do
+    keys = make_config({"model": ""} | settings, os.environ, config_file).api_key
     if "load" in given:
-        options = ("requests", "concurrency", "max_tokens", "prompt_words", "stream")
-        own = {name: given[name] for name in options if name in given}
+        own = {name: given[name] for name in LOAD_OPTIONS if name in given}
         loads: tuple[Load, ...] = (own_load(given["load"], **own),)
     else:
         loads = chosen_loads(only, quick)
-    return ServerBench(given["http"], keys[0], given.get("model", ""), loads)
+    return ServerBench(given["http"], keys[0] if keys else "", given.get("model", ""), loads)
