@@ -19,7 +19,9 @@ from pathlib import Path
 from servers import FAILURES, parsed, serving, write_json
 
 from upright.cli.bench.http_client import Answer, Target, ask_all
-from upright.cli.bench.http_loads import Load, Share, bodies, model_name
+from upright.cli.bench.http_loads import Share, bodies
+from upright.cli.bench.loads import Load
+from upright.cli.bench.served_models import model_name
 from upright.cli.bench.tables import percentile
 
 ALONE_SECONDS = 3.0

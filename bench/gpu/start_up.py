@@ -19,7 +19,7 @@ from pathlib import Path
 from servers import FAILURES, parsed, serving, write_json
 
 from upright.cli.bench.http_client import Connection, Target
-from upright.cli.bench.http_loads import model_name
+from upright.cli.bench.served_models import model_name
 
 
 async def first_token(url: str) -> None:

@@ -1,4 +1,4 @@
-"""What a user may set, once: every option of `upright serve` with its type, limits and help.
+"""What a user may set, once: every option of `upright serve` and `upright bench` with type, limits and help.
 
 One frozen object is made at start from, in rising order: defaults, the file of `--config` (YAML), environment variables
 `UPRIGHT_<OPTION>`, the command line. The command line, the YAML keys and the variables are all derived from the
@@ -47,8 +47,8 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes)]
 Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 
 
-class ServeConfig(BaseModel):
-    """The options of `upright serve`. Names are vLLM's where vLLM has the option."""
+class EngineConfig(BaseModel):
+    """The options that an engine knows, whoever starts it. Names are vLLM's where vLLM has the option."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -57,12 +57,6 @@ class ServeConfig(BaseModel):
     revision: str | None = Field(None, description="Branch, tag or commit of the model to use.")
     offline: bool = Field(False, description="Use only what is on disk already; download nothing.")
     download_dir: Path | None = Field(None, description="Where downloads go; the source's own cache if absent.")
-    served_model_name: Names = Field((), description="Names clients may use, comma-separated; the first is shown.")
-
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    api_key: Names = Field((), description="Keys, comma-separated; a client must send one as a bearer token.")
-    root_path: str = Field("", description="Path prefix under which a reverse proxy serves this server.")
 
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field("auto", description="Number format of the model.")
@@ -86,6 +80,20 @@ class ServeConfig(BaseModel):
     kv_cache_memory: Bytes | None = Field(None, ge=1, description="Memory of the KV cache in bytes, or as 4GiB.")
     block_size: int = Field(16, ge=1, le=256, description="Tokens in one block of the KV cache.")
     max_pixels: int | None = Field(None, ge=1, description="Pixels of one image after resizing, at most.")
+    test_faults: DirectoryPath | None = Field(
+        None, description="For tests only: a directory in which files ask for faults.",
+        json_schema_extra={"metavar": "PATH"},
+    )  # fmt: skip
+
+
+class ServeConfig(EngineConfig):
+    """The options of `upright serve`: the engine's, and those of what stands before it."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    api_key: Names = Field((), description="Keys, comma-separated; a client must send one as a bearer token.")
+    root_path: str = Field("", description="Path prefix under which a reverse proxy serves this server.")
+    served_model_name: Names = Field((), description="Names clients may use, comma-separated; the first is shown.")
 
     max_queue: int = Field(1024, ge=0, description="Sequences that may wait for a place; past it clients get 429.")
     max_body_bytes: Bytes = Field(128 * 2**20, ge=1024, description="Size of one request's body, at most.")
@@ -107,10 +115,6 @@ class ServeConfig(BaseModel):
     forget: bool = Field(
         False, description="Forget what was learned: this configuration's rung, measurements, what overflows float16."
     )
-    test_faults: DirectoryPath | None = Field(
-        None, description="For tests only: a directory in which files ask for faults.",
-        json_schema_extra={"metavar": "PATH"},
-    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
 
@@ -121,7 +125,9 @@ def environment_settings(environment: Mapping[str, str]) -> dict[str, str]:
         if name.startswith(ENVIRONMENT_PREFIX):
             option = name.removeprefix(ENVIRONMENT_PREFIX).lower()
             if option not in ServeConfig.model_fields:
-                raise ConfigError(f"environment variable {name} names no option{_suggestion(option)}")
+                close = _closest(option)
+                hint = f"; did you mean {ENVIRONMENT_PREFIX}{close.upper()}?" if close else ""
+                raise ConfigError(f"environment variable {name} names no option{hint}")
             found[option] = value
     return found
 
@@ -131,17 +137,24 @@ def file_settings(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        root = yaml.compose(text, yaml.SafeLoader)
+        content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from error
     if content is None:
         return {}
-    if not isinstance(content, dict):
+    if not (isinstance(content, dict) and isinstance(root, yaml.MappingNode)):
         raise ConfigError(f"{path} must hold `option: value` lines, and holds a {type(content).__name__}")
-    settings = {str(key).replace("-", "_"): value for key, value in content.items()}
-    for option in settings:
+    _refuse_repeated(path, [(str(key.value), key.start_mark.line + 1) for key, _ in root.value])
+    settings = {}
+    for name, value in content.items():
+        key, option = str(name), str(name).replace("-", "_")
         if option not in ServeConfig.model_fields:
-            raise ConfigError(f"{path}: {option} is no option{_suggestion(option)}")
+            close = _closest(option)
+            suggested = close if "_" in key and "-" not in key else close.replace("_", "-")
+            raise ConfigError(f"{path}: {key} is no option" + (f"; did you mean {suggested}?" if close else ""))
+        settings[option] = value
     return settings
 
 
@@ -174,8 +187,19 @@ def make_config(
         raise ConfigError("; ".join(lines)) from error
 
 
-def _suggestion(option: str) -> str:
+def _refuse_repeated(path: Path, keys: list[tuple[str, int]]) -> None:
+    """`keys` as they are written, with their lines: of two, YAML itself keeps the last and says nothing."""
+    places: dict[str, tuple[str, int]] = {}
+    for key, line in keys:
+        option = key.replace("-", "_")
+        if option in places:
+            first, first_line = places[option]
+            raise ConfigError(f"{path} sets {first} in line {first_line} and {key} in line {line}; keep one of them")
+        places[option] = key, line
+
+
+def _closest(option: str) -> str:
+    """The name of the field that was probably meant; empty if none is close."""
     import difflib
 
-    close = difflib.get_close_matches(option, ServeConfig.model_fields, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return next(iter(difflib.get_close_matches(option, ServeConfig.model_fields, n=1)), "")

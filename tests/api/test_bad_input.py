@@ -538,7 +538,9 @@ def test_api_keys(serve: Callable[[ChatContext], Server], make_context: Callable
             assert error["code"] == "invalid_api_key"
         refused(server.http.get("/v1/models", headers=header), 401)
     key = {"authorization": "Bearer second"}
-    assert [model["id"] for model in server.http.get("/v1/models", headers=key).json()["data"]] == ["one", "two"]
+    models = server.http.get("/v1/models", headers=key).json()["data"]
+    assert [model["id"] for model in models] == ["one", "two"]
+    assert [model["architecture"]["input_modalities"] for model in models] == [["text"], ["text"]]
     assert server.post(CHAT, {"messages": HELLO, "model": "two"}, headers=key).json()["model"] == "two"
     for path in ("/health", "/live", "/metrics", "/version"):
         assert server.http.get(path).status_code == 200

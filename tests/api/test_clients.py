@@ -262,6 +262,7 @@ def test_models(server: Server) -> None:
     (model,) = server.openai.models.list().data
     assert model.id == "tiny"
     assert model.max_model_len == CONTEXT_LENGTH
+    assert model.architecture == {"input_modalities": ["text", "image"], "output_modalities": ["text"]}
     assert server.openai.models.retrieve("tiny").id == "tiny"
     with pytest.raises(openai.NotFoundError):
         server.openai.models.retrieve("other")

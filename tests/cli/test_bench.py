@@ -16,8 +16,9 @@ import uvloop
 from typer.testing import CliRunner
 
 from upright.cli.bench.http_client import Answer, Target, ask_all
-from upright.cli.bench.http_loads import LOADS, Load, Outcome, Share, bodies, shares
+from upright.cli.bench.http_loads import Outcome, Share, bodies, shares
 from upright.cli.bench.last_words import LastWords
+from upright.cli.bench.loads import LOADS, Load
 from upright.cli.bench.tables import engine_row, load_row, percentile
 from upright.cli.commands import app
 from upright.engine.bench_cases import Peaks, Row

@@ -37,6 +37,7 @@ def test_help_lists_every_option_with_its_description() -> None:
         assert field.description in help_text, name
     assert "--config " in help_text
     assert "[default: 8000]" in help_text
+    assert "UPRIGHT_MAX_NUM_SEQS=8 for --max-num-seqs 8, and a key of the file of --config" in help_text
 
 
 def test_what_is_not_given_has_no_say() -> None:

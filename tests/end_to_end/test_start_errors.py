@@ -146,14 +146,14 @@ def test_the_port_is_in_use(model: Path, refuse: Callable[..., None]) -> None:
 
 
 def test_an_unknown_environment_variable(model: Path, refuse: Callable[..., None]) -> None:
-    words = ("UPRIGHT_MAX_MODELLEN names no option", "max_model_len")
+    words = ("UPRIGHT_MAX_MODELLEN names no option", "mean UPRIGHT_MAX_MODEL_LEN?")
     refuse(model, (), words, UPRIGHT_MAX_MODELLEN="8")
 
 
 def test_a_configuration_file_with_an_unknown_option(model: Path, tmp_path: Path, refuse: Callable[..., None]) -> None:
     file = tmp_path / "serve.yaml"
     file.write_text("max-modellen: 8\n")
-    refuse(model, ("--config", str(file)), (f"{file}: max_modellen is no option", "max_model_len"))
+    refuse(model, ("--config", str(file)), (f"{file}: max-modellen is no option", "mean max-model-len?"))
 
 
 def test_bfloat16_runs_on_a_cpu(start: Callable[..., RunningServer], tmp_path: Path) -> None:

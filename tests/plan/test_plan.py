@@ -121,6 +121,13 @@ def test_what_is_asked_for_is_not_called_a_choice(text: ModelConfig) -> None:
     assert (made.options.dtype, made.options.threads, made.options.max_model_len) == ("bfloat16", 3, 100)
 
 
+def test_more_threads_than_cores_are_told_with_the_numbers(text: ModelConfig) -> None:
+    made = plan(text, threads=1000)
+    assert made.options.threads == 1000
+    assert any("--threads 1000 is more than the 8 cores" in note for note in made.notes)
+    assert not any("--threads" in note for note in plan(text, threads=8).notes)
+
+
 def test_the_cache_takes_no_more_than_its_share(text: ModelConfig) -> None:
     per_token = kv_bytes_per_token(text.decoder, "float32")
     assert plan(text, max_num_seqs=10_000).options.kv_cache_bytes == CPU_KV_BYTES

@@ -27,6 +27,7 @@ async def one_model(request: Request) -> Response:
 
 
 def _model(front: Front, name: str) -> dict[str, object]:
+    modalities = ["text"] if front.context.image_rules is None else ["text", "image"]
     return {
         "id": name,
         "object": "model",
@@ -35,6 +36,7 @@ def _model(front: Front, name: str) -> dict[str, object]:
         "root": front.context.config.model,
         "parent": None,
         "max_model_len": front.max_model_len,
+        "architecture": {"input_modalities": modalities, "output_modalities": ["text"]},  # as others tell it
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,41 +16,47 @@ from upright.config import ServeConfig
 
 
 def with_options(
-    run: Callable[[dict[str, Any], Path | None], None], summary: str, own: Sequence[inspect.Parameter] = ()
+    run: Callable[[dict[str, Any], Path | None], None],
+    summary: str,
+    own: Sequence[inspect.Parameter] = (),
+    shown: Collection[str] = ServeConfig.model_fields.keys(),
 ) -> Callable[..., None]:
     """A typer command that collects what was given on the command line, by field name, and calls `run`.
 
     `run(given, config_file)` gets only what the user really gave: an option that is absent has no say over the
     configuration file and the environment. `own` are options of the command itself, given to `run` beside the others.
+    The help has no fields but those `shown`: a command line may hold any of them, and `run` says what is out of place.
     """
 
     def command(**given: Any) -> None:
         config_file = given.pop("config")
         run({name: value for name, value in given.items() if value is not None}, config_file)
 
-    parameters = [_parameter(name, field) for name, field in ServeConfig.model_fields.items()]
-    config_option = typer.Option("--config", help="YAML file of `option: value` lines, under the same names.")
-    parameters.append(_keyword("config", Path | None, config_option))
-    parameters += own
+    parameters = list(own)
+    parameters += [_parameter(name, field, name not in shown) for name, field in ServeConfig.model_fields.items()]
+    config_help = "YAML file of `option: value` lines, under the same names."
+    parameters.append(keyword("config", Path | None, typer.Option("--config", metavar="FILE", help=config_help)))
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = summary
     return command
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def keyword(name: str, annotation: Any, option: Any) -> inspect.Parameter:
+    """A parameter of a command; `option` is typer's. Without it on the command line its value is None."""
+    annotated = typing.Annotated[annotation, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotated)
+
+
+def _parameter(name: str, field: FieldInfo, hidden: bool) -> inspect.Parameter:
     if name == "model":
-        return _keyword(name, str | None, typer.Argument(metavar="MODEL", help=field.description, show_default=False))
+        return keyword(name, str | None, typer.Argument(metavar="MODEL", help=field.description, show_default=False))
     flag = "--" + name.replace("_", "-")
     text = f"{field.description} {_default(field)}".strip()
     if bool in (field.annotation, *typing.get_args(field.annotation)):
-        return _keyword(name, bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", help=text, show_default=False))
-    metavar = _metavar(field)
-    return _keyword(name, str | None, typer.Option(flag, help=text, metavar=metavar, show_default=False))
-
-
-def _keyword(name: str, annotation: Any, option: Any) -> inspect.Parameter:
-    annotated = typing.Annotated[annotation, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotated)
+        switch = typer.Option(f"{flag}/--no-{flag[2:]}", help=text, show_default=False, hidden=hidden)
+        return keyword(name, bool | None, switch)
+    option = typer.Option(flag, help=text, metavar=_metavar(field), show_default=False, hidden=hidden)
+    return keyword(name, str | None, option)
 
 
 def _default(field: FieldInfo) -> str:

@@ -41,8 +41,15 @@ GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request 
 LOG_WIDTH = 200
 
 
+SUMMARY = """Serve MODEL behind the OpenAI API.
+
+Every option is also an environment variable, UPRIGHT_MAX_NUM_SEQS=8 for --max-num-seqs 8, and a key of the file of
+--config, `max-num-seqs: 8`; the command line wins over the environment, and that over the file.
+"""
+
+
 def serve_command() -> Callable[..., None]:
-    return with_options(_run, "Serve MODEL behind the OpenAI API.")
+    return with_options(_run, SUMMARY)
 
 
 def _run(given: dict[str, Any], config_file: Path | None) -> None:

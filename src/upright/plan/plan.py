@@ -85,6 +85,11 @@ def make_plan(config: ServeConfig, model: ModelConfig, directory: Path, machine:
         length = _gpu_context(config, model, dtype, machine.hardware.gpus[0], weights, step, length, notes)
     max_pixels, image_tokens = _image_limit(config, model, length, notes)
     threads = config.threads or (machine.cores if device == "cpu" else 0)
+    if threads > machine.cores:
+        notes.append(
+            f"--threads {threads} is more than the {machine.cores} cores that this process may use: threads that take "
+            f"turns wait for each other, so every step is slower; use --threads {machine.cores} or less"
+        )
     if device == "cpu" and model.vision is not None:
         _slow_images(model.vision, image_tokens, threads, notes)
     options = EngineOptions(

@@ -1,199 +1,116 @@
-"""`upright bench`: from the command line to tables and a file."""
+"""`upright bench`: from the command line to a table, a file and an exit code."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-import json
 import os
-import subprocess
 import sys
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from upright import __version__
-from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
-from upright.cli.options import with_options
-from upright.config import ConfigError, make_config
+from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
+from upright.cli.interrupt import leaving_at_once
+from upright.cli.options import keyword, with_options
+from upright.config import ConfigError, EngineConfig, ServeConfig, make_config
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from upright.cli.bench.bench import Bench
+    from upright.cli.bench.loads import Load
 
-    from upright.cli.bench.http_loads import Load
+PIPED_WIDTH = 220  # a file has no edge to break lines at
+SUMMARY = """Measure how fast MODEL runs here, or with --http how fast a server answers.
 
-SUMMARY = "Measure how fast MODEL runs here, or with --http how fast a server answers."
+MODEL is measured by itself, with those options of `upright serve` that concern an engine; as there, they may also come
+from the environment and from the file of --config. A server has options of its own already; only its --api-key is
+needed, if it has one.
+"""
+
+
+def _number(flag: str, text: str) -> Any:
+    return typer.Option(flag, min=1, metavar="NUMBER", help=text, show_default=False)
 
 
 def bench_command() -> Callable[..., None]:
-    return with_options(_run, SUMMARY, _OWN)
-
-
-def _own(name: str, annotation: Any, option: Any, default: Any = None) -> inspect.Parameter:
-    annotated = Annotated[annotation, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated)
+    return with_options(_run, SUMMARY, _OWN, {*EngineConfig.model_fields, "api_key"} - {"test_faults"})
 
 
 _OWN = (
-    _own("http", str | None, typer.Option("--http", metavar="URL", help="Measure the server there instead.")),
-    _own("only", str | None, typer.Option("--only", metavar="WORDS", help="Only cases whose name holds one of these.")),
-    _own("quick", bool, typer.Option("--quick", help="Fewer cases and shorter answers."), False),
-    _own("json", Path | None, typer.Option("--json", metavar="FILE", help="File for all figures.")),
-    _own("load", str | None, typer.Option("--load", metavar="text|page|crop", help="With --http, only this load.")),
-    _own("requests", int, typer.Option("--requests", min=1, help="Requests of that load."), 128),
-    _own("concurrency", int, typer.Option("--concurrency", min=1, help="How many of them at once."), 64),
-    _own("max_tokens", int, typer.Option("--max-tokens", min=1, help="Tokens of each answer."), 256),
-    _own("prompt_words", int, typer.Option("--prompt-words", min=1, help="Words of each prompt."), 4),
-    _own("stream", bool, typer.Option("--stream/--no-stream", help="Whether answers are streamed."), True),
+    keyword("http", str | None, typer.Option("--http", metavar="URL", help="Measure the server there instead.")),
+    keyword("only", str | None, typer.Option("--only", metavar="WORDS", help="Only what has one of them in its name.")),
+    keyword("quick", bool | None, typer.Option("--quick", help="Measure less, with shorter answers.")),
+    keyword("json", Path | None, typer.Option("--json", metavar="FILE", help="File for all figures.")),
+    keyword("load", str | None, typer.Option("--load", metavar="text|page|crop", help="With --http, only this load.")),
+    keyword("requests", int | None, _number("--requests", "Requests of --load. [default: 128]")),
+    keyword("concurrency", int | None, _number("--concurrency", "How many of them at once. [default: 64]")),
+    keyword("max_tokens", int | None, _number("--max-tokens", "Tokens of each answer. [default: 256]")),
+    keyword("prompt_words", int | None, _number("--prompt-words", "Words of each prompt. [default: 4]")),
+    keyword("stream", bool | None, typer.Option("--stream/--no-stream", help="Whether answers are streamed.")),
 )  # fmt: skip
 
 
 def _run(given: dict[str, Any], config_file: Path | None) -> None:
     from rich.console import Console
 
-    own = {name: given.pop(name, None) for name in (parameter.name for parameter in _OWN)}
-    only = tuple(word.strip() for word in (own["only"] or "").split(",") if word.strip())
+    from upright.cli.bench.bench import CannotMeasure
+    from upright.cli.bench.interruption import Interrupted, interruptible
+    from upright.cli.bench.progress import Progress
+    from upright.cli.bench.results_file import write_results
+
     console = Console()
     if not console.is_terminal:
-        console.width = 220
+        console.width = PIPED_WIDTH
+    bench: Bench | None = None
+    code, problem, interrupted = 0, "", False
     try:
-        if own["http"] is not None:
-            found = _measure_server(own, str(given.get("api_key") or "").split(",")[0], only, console)
-        elif own["load"] is not None:
-            raise ConfigError("--load is for a server; give its address with --http")
-        else:
-            found = _measure_engine(given, config_file, only, own["quick"], console)
+        with leaving_at_once():  # nothing is there to be told
+            bench = _bench(given, config_file)
+        with interruptible(), Progress(console) as progress:
+            bench.measure(progress)
     except ConfigError as error:
-        complain(str(error))
-        sys.exit(EXIT_USAGE)
+        code, problem = EXIT_USAGE, str(error)
     except (CannotMeasure, OSError) as error:
-        complain(str(error))
-        sys.exit(EXIT_FAILED)
-    if own["json"] is not None:
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        own["json"].write_text(json.dumps({"version": __version__, "date": now} | found, indent=2) + "\n")
+        code, problem = EXIT_FAILED, str(error)
+    except Interrupted as stop:
+        code, problem, interrupted = stop.exit_code, str(stop), True
+    if bench is not None and (bench.rows or bench.complete or interrupted):
+        bench.show(console)
+        try:
+            if "json" in given:
+                write_results(given["json"], bench.figures(), bench.complete)
+        except OSError as error:
+            code = code or EXIT_FAILED
+            complain(f"--json: {error}")
+    if problem:
+        complain(problem)
+    if code:
+        sys.exit(code)
 
 
-class CannotMeasure(Exception):
-    """Nothing can be measured; the message is for the person at the terminal."""
+def _bench(given: Mapping[str, Any], config_file: Path | None) -> Bench:
+    """What the command line asks for. Raises: ConfigError."""
+    from upright.cli.bench.results_file import check_results_file
+    from upright.cli.bench.usage import LOAD_OPTIONS, check_usage
 
+    check_usage(given)
+    if "json" in given:
+        check_results_file(given["json"])
+    only = tuple(word.strip() for word in given.get("only", "").split(",") if word.strip())
+    quick = "quick" in given
+    settings = {name: value for name, value in given.items() if name in ServeConfig.model_fields}
+    if "http" not in given:
+        from upright.cli.bench.engine_bench import EngineBench
 
-# ---- an engine by itself ---------------------------------------------------------------------------------------------
+        return EngineBench(make_config(settings, os.environ, config_file), only, quick)
+    from upright.cli.bench.loads import chosen_loads, own_load
+    from upright.cli.bench.server_bench import ServerBench
 
-
-def _measure_engine(
-    given: dict[str, Any], config_file: Path | None, only: tuple[str, ...], quick: bool, console: Console
-) -> dict[str, Any]:
-    """In a process of its own, as for serving: this one imports no torch. Raises: ConfigError, CannotMeasure."""
-    import msgspec
-
-    from upright.cli.bench.last_words import LastWords
-    from upright.cli.bench.tables import engine_row, engine_table
-    from upright.cli.serve import prepare
-    from upright.engine.bench_cases import CASES, Failed, Job, Peaks, Report, Row, Skipped, Stage, chosen
-
-    config = make_config(given, os.environ, config_file)
-    try:
-        options = prepare(config, lambda loading: None).plan.options
-    except CannotServe as error:
-        raise CannotMeasure(str(error)) from error
-    cases = chosen(only, quick, options.device)
-    if not cases:
-        raise ConfigError(f"--only names none of the cases: {'; '.join(case.name for case in CASES)}")
-    command = [sys.executable, "-m", "upright.engine.benchmark"]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    last_words = LastWords(child)
-    peaks: Peaks | None = None
-    rows, skipped = [], {}
-    try:
-        assert child.stdin is not None and child.stdout is not None
-        child.stdin.write(msgspec.json.encode(Job(options, cases)))
-        child.stdin.close()
-        with console.status("starting") as status:
-            for line in child.stdout:
-                match msgspec.json.decode(line, type=Report):
-                    case Stage(text=text):
-                        status.update(text)
-                    case Peaks() as found:
-                        peaks = found
-                    case Row() as row:
-                        assert peaks is not None
-                        rows.append(engine_row(row, peaks))
-                    case Skipped(name=name, reason=reason):
-                        skipped[name] = reason
-                    case Failed(reason=reason):
-                        raise CannotMeasure(reason)
-        code = child.wait()
-    finally:
-        child.kill()
-        child.wait()
-    if peaks is not None:
-        console.print(engine_table(rows, peaks))
-    for name, reason in skipped.items():
-        console.print(f"not measured: {name}: {reason}")
-    left_out = [case.name for case in CASES if case.name not in {chosen.name for chosen in cases}]
-    if left_out and not only:
-        what = "quick run" if quick else "CPU"
-        console.print(f"left out of a {what}: {'; '.join(left_out)}. Name with --only what is wanted all the same.")
-    if code != 0:
-        raise CannotMeasure(f"the engine ended with code {code}: {last_words.read()}")
-    return {
-        "options": msgspec.to_builtins(options), "peaks": msgspec.to_builtins(peaks), "rows": rows, "skipped": skipped,
-    }  # fmt: skip
-
-
-# ---- a server --------------------------------------------------------------------------------------------------------
-
-
-def _measure_server(own: dict[str, Any], key: str, only: tuple[str, ...], console: Console) -> dict[str, Any]:
-    """Raises: ConfigError, CannotMeasure, OSError."""
-    import msgspec
-
-    from upright.cli.bench.http_loads import LOADS, model_name, run_load
-    from upright.cli.bench.tables import load_row, load_table
-
-    url = str(own["http"]).rstrip("/")
-    try:
-        model = asyncio.run(model_name(url, key))
-    except ValueError as error:
-        raise ConfigError(f"--http: {error}") from error
-    loads = _loads(own, only)
-    if not loads:
-        raise ConfigError(f"--only names none of the loads: {'; '.join(load.name for load in LOADS)}")
-    outcomes = []
-    with console.status("warming up") as status:
-        for number, load in enumerate(loads, 1):
-            few = msgspec.structs.replace(load, requests=min(8, load.at_once), output=min(8, load.output))
-            run_load(url, key, model, few, seed=10 * number)
-            status.update(load.name)
-            outcomes.append(run_load(url, key, model, load, seed=10 * number + 1))
-    rows = [load_row(load, outcome) for load, outcome in zip(loads, outcomes, strict=True)]
-    console.print(load_table(rows, f"{model} at {url}"))
-    if not any(outcome.finished for outcome in outcomes):
-        raise CannotMeasure("no request has been answered; the table says why")
-    return {"url": url, "model": model, "rows": rows}
-
-
-def _loads(own: dict[str, Any], only: tuple[str, ...]) -> list[Load]:
-    import msgspec
-
-    from upright.cli.bench.http_loads import LOADS, SIZES, Load
-    from upright.engine.bench_cases import named
-
-    if own["load"] is not None:
-        if own["load"] not in ("text", *SIZES):
-            raise ConfigError(f"--load may be text, page or crop, got {own['load']!r}")
-        numbers = own["requests"], own["concurrency"], own["max_tokens"]
-        name = f"{own['requests']} × {own['load']}, {own['concurrency']} at once"
-        return [Load(name, *numbers, content=own["load"], stream=own["stream"], words=own["prompt_words"])]
-    found = list(named(LOADS, only)) if only else list(LOADS)
-    if own["quick"]:
-        few = [load for load in found if load.quick or only]
-        found = [
-            msgspec.structs.replace(load, requests=-(-load.requests // 4), output=max(8, load.output // 4))
-            for load in few
-        ]
-    return found
+    # A server needs no MODEL, but its key may stand in any place where options do
+    keys = make_config({"model": ""} | settings, os.environ, config_file).api_key
+    if "load" in given:
+        own = {name: given[name] for name in LOAD_OPTIONS if name in given}
+        loads: tuple[Load, ...] = (own_load(given["load"], **own),)
+    else:
+        loads = chosen_loads(only, quick)
+    return ServerBench(given["http"], keys[0] if keys else "", given.get("model", ""), loads)

@@ -18,36 +18,17 @@ from collections.abc import Iterator
 
 import msgspec
 
-from upright.cli.bench.http_client import Answer, Connection, Target, ask_all
+from upright.cli.bench.http_client import Answer, Target, ask_all
 from upright.cli.bench.last_words import LastWords
+from upright.cli.bench.loads import Load
 from upright.engine.bench_cases import CROP, PAGE, Size, picture
 from upright.engine.lifeline import die_with_parent
 
 PICTURES = 64  # different ones in a load; those after repeat them
 CONNECTIONS_A_PROCESS = 64
 SIZES: dict[str, Size] = {"page": PAGE, "crop": CROP}
+REFUSALS = ("HTTP 400", "HTTP 413", "HTTP 422")  # which say of a request what would hold for all of its kind
 WORDS = ("river", "stone", "mill", "barrel", "winter", "mountain", "teacher", "light", "water", "glass", "student")
-
-
-class Load(msgspec.Struct, frozen=True):
-    name: str
-    requests: int
-    at_once: int
-    output: int  # tokens
-    content: str = "text"  # or "page" or "crop"
-    stream: bool = True
-    words: int = 4  # of the text in every prompt
-    quick: bool = True
-
-
-LOADS = (
-    Load("1 text stream", 1, 1, 256),
-    Load("256 text streams, 64 at once", 256, 64, 256, quick=False),
-    Load("512 text streams, 256 at once", 512, 256, 256),
-    Load("1 page, first token", 4, 1, 8, "page"),
-    Load("128 pages, 64 at once", 128, 64, 256, "page", stream=False),
-    Load("256 crops, 64 at once", 256, 64, 64, "crop", stream=False),
-)
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -97,6 +78,13 @@ class Outcome(msgspec.Struct):
         self.errors = dict(Counter(self.errors) + Counter(other.errors))
 
 
+def refusal(outcome: Outcome) -> str:
+    """What the server says where it refused every single request for what it was; empty if it did not."""
+    if outcome.finished or not all(kind.startswith(REFUSALS) for kind in outcome.errors):
+        return ""
+    return next(iter(outcome.errors), "")
+
+
 def run_load(url: str, key: str, model: str, load: Load, seed: int) -> Outcome:
     """Send the load from as many processes as it needs, all beginning together. Raises: ChildProcessError."""
     command = [sys.executable, "-m", "upright.cli.bench.http_loads"]
@@ -104,7 +92,8 @@ def run_load(url: str, key: str, model: str, load: Load, seed: int) -> Outcome:
     children: list[tuple[subprocess.Popen[bytes], LastWords]] = []
     try:
         for number, part in enumerate(shares(load, os.cpu_count() or 1)):
-            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+            # In a session of its own, so that Ctrl-C ends it only by way of this process
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
             children.append((child, LastWords(child)))
             assert child.stdin is not None
             child.stdin.write(msgspec.json.encode(Share(url, key, model, part, seed * 1000 + number)) + b"\n")
@@ -162,19 +151,6 @@ def bodies(share: Share) -> list[bytes]:
         }  # fmt: skip
         made.append(json.dumps(body | ({"stream_options": {"include_usage": True}} if load.stream else {})).encode())
     return made
-
-
-async def model_name(url: str, key: str = "") -> str:
-    """What the server calls its model. Raises: ConnectionError."""
-    connection = Connection(Target.of(url, key))
-    answer = await connection.ask("GET", "/v1/models", seconds=10.0)
-    connection.close()
-    if answer.error:
-        raise ConnectionError(f"{url}/v1/models does not answer: {answer.error}")
-    try:
-        return str(json.loads(connection.body)["data"][0]["id"])
-    except (ValueError, LookupError, TypeError) as error:
-        raise ConnectionError(f"{url}/v1/models answers nothing that names a model: {error!r}") from error
 
 
 def main() -> None:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from upright.cli.bench.http_loads import Load, Outcome
+from upright.cli.bench.http_loads import Outcome, refusal
+from upright.cli.bench.loads import Load
 from upright.engine.bench_cases import Peaks, Row
 
 
@@ -32,21 +34,41 @@ def engine_row(row: Row, peaks: Peaks) -> dict[str, Any]:
     }
 
 
+def engine_line(row: dict[str, Any]) -> str:
+    """The gist of it, for somebody who waits for the others."""
+    rates = f"{row['output_tokens_per_second']:,.0f} tokens out/s, {row['prompt_tokens_per_second']:,.0f} in/s"
+    return f"{row['case']}: {row['seconds']:.3f} s, last first token after {row['first_token_ms']:.1f} ms, {rates}"
+
+
 def load_row(load: Load, outcome: Outcome) -> dict[str, Any]:
+    """What a load comes to. There are no figures of what the server refused: `refused` says why."""
+    refused = refusal(outcome)
     seconds = max(1e-9, outcome.ended - outcome.began)
     row: dict[str, Any] = {
         "load": load.name,
         "finished": outcome.finished,
         "requests": load.requests,
+        "at_once": load.at_once,
+        "max_tokens": load.output,
         "errors": outcome.errors,
-        "seconds": seconds,
-        "requests_per_second": outcome.finished / seconds,
-        "tokens_per_second": outcome.tokens / seconds,
+        "refused": refused or None,
+        "seconds": None if refused else seconds,
+        "requests_per_second": None if refused else outcome.finished / seconds,
+        "tokens_per_second": None if refused else outcome.tokens / seconds,
     }
     for name, values in (("latency", outcome.latency), ("first_token", outcome.first), ("gap", outcome.gaps)):
         for share in (50, 99):
             row[f"{name}_ms_p{share}"] = 1000 * percentile(values, share) if values else None
     return row
+
+
+def load_line(row: dict[str, Any]) -> str:
+    """The gist of it, for somebody who waits for the others."""
+    if row["refused"]:
+        return f"{row['load']}: {_problems(row)}"
+    rates = f"{row['requests_per_second']:.2f} requests/s, {row['tokens_per_second']:,.0f} tokens/s"
+    counts = f"{row['finished']} of {row['requests']} finished in {row['seconds']:.2f} s"
+    return f"{row['load']}: {counts}, {rates}; errors: {_problems(row)}"
 
 
 def percentile(values: Sequence[float], share: int) -> float:
@@ -79,23 +101,28 @@ def load_table(rows: Sequence[dict[str, Any]], server: str) -> Table:
         ("gap_ms_p50", "between pieces, ms: p50", ".1f"), ("gap_ms_p99", "p99", ".1f"),
         ("latency_ms_p50", "whole answer, ms: p50", ".0f"), ("latency_ms_p99", "p99", ".0f"), ("errors", "errors", ""),
     )  # fmt: skip
-    return _table(server, columns, rows)
+    return _table(server, columns, [row | {"errors": _problems(row)} for row in rows])
+
+
+def _problems(row: dict[str, Any]) -> str:
+    """Of a load."""
+    if row["refused"]:
+        return f"refused: {row['refused']}"
+    return ", ".join(f"{count} × {kind}" for kind, count in row["errors"].items()) or "none"
 
 
 def _table(title: str, columns: Sequence[tuple[str, str, str]], rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(title, "table.title"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name, heading, _ in columns:
         table.add_column(heading, justify="left" if name in ("case", "load", "errors") else "right")
     for row in rows:
-        table.add_row(*(_shown(row[name], form) for name, _, form in columns))
+        table.add_row(*(Text(_shown(row[name], form)) for name, _, form in columns))  # Text: a bracket is no markup
     return table
 
 
 def _shown(value: Any, form: str) -> str:
     if value is None:
         return "–"
-    if isinstance(value, dict):
-        return ", ".join(f"{count} × {kind}" for kind, count in value.items()) or "none"
     if form in ("TB", "TFLOP"):
         return f"{value / 1e12:.3g} {form}/s"
     return f"{100 * value:.0f}%" if form == "%" else format(value, form)
