@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Upright beside vLLM on this GPU: the same loads in one run, and how they compare.
 
-Usage: beside_vllm.py MODEL KIT [--parts engine,server] [--only WORDS, of one part] [--quick] [-- more options of Upright]
+Usage: beside_vllm.py MODEL KIT [--parts engine,server] [--only WORDS] [--quick] [-- more options of Upright]
 
 KIT is what rivals/vllm_gpu_kit.sh unpacks. `engine` is each by itself, without HTTP; `server` is each behind HTTP, with
 one client for both. Random weights in bfloat16. vLLM's start takes one to three minutes in each part. Prints a table
