@@ -81,9 +81,8 @@ class EngineConfig(BaseModel):
     block_size: int = Field(16, ge=1, le=256, description="Tokens in one block of the KV cache.")
     max_pixels: int | None = Field(None, ge=1, description="Pixels of one image after resizing, at most.")
     test_faults: DirectoryPath | None = Field(
-        None, description="For tests only: a directory in which files ask for faults.",
-        json_schema_extra={"metavar": "PATH"},
-    )  # fmt: skip
+        None, description="For tests only: a directory in which files ask for faults."
+    )
 
 
 class ServeConfig(EngineConfig):
@@ -102,7 +101,7 @@ class ServeConfig(EngineConfig):
     media_timeout: float = Field(20.0, gt=0, description="Seconds to fetch one image URL, at most.")
     allow_private_media: bool = Field(False, description="Fetch image URLs that lead to private or loopback addresses.")
     allowed_local_media_path: DirectoryPath | None = Field(
-        None, description="Directory whose files file:// URLs may name.", json_schema_extra={"metavar": "PATH"}
+        None, description="Directory whose files file:// URLs may name."
     )
     request_timeout: float | None = Field(None, gt=0, description="Seconds that a request may take in all; then 504.")
     drain_timeout: float = Field(30.0, ge=0, description="Seconds that running requests get to finish on shutdown.")

@@ -10,12 +10,12 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from upright.api.errors import ApiError, ClientGone
+from upright.api.schemas import SAFE_DIGITS
 from upright.chat.errors import BadRequest
 
 DISCARDED_TIMES = 8  # a client that sends too much is heard out for so many limits, so that it gets to read the answer
 PATIENCE = 30.0  # seconds that a body may take …
 SLOWEST = 16 * 1024  # … and one more for so many bytes of it that have come
-SAFE_DIGITS = 18  # of an integer that has 64 bits at most
 
 
 async def read_json(request: Request, limit: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from upright.api.schemas import GenerationBody
+from upright.api.schemas import SAFE_DIGITS, GenerationBody
 from upright.api.validation import shown
 from upright.chat.context import ChatContext
 from upright.chat.errors import BadRequest
@@ -14,7 +14,6 @@ from upright.messages import GREEDY_BELOW, SamplingParams
 
 LEAST_TOP_P = 1e-9  # top_p 0 keeps the likeliest token, as OpenAI has it
 SEEDS = 2**63
-LONGEST_KEY = 18  # digits of a token id; Python refuses to read thousands of them
 
 T = TypeVar("T")
 
@@ -76,7 +75,7 @@ def _logit_bias(context: ChatContext, body: GenerationBody) -> dict[int, float]:
     limit = context.model.decoder.vocab_size
     bias = {}
     for key, value in body.logit_bias.items():
-        if not (key.isascii() and key.isdigit() and len(key) <= LONGEST_KEY and int(key) < limit):
+        if not (key.isascii() and key.isdigit() and len(key) <= SAFE_DIGITS and int(key) < limit):
             raise BadRequest(
                 f"logit_bias has the key {shown(key)}; keys are token ids from 0 to {limit - 1}", "logit_bias",
                 "invalid_value",

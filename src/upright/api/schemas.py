@@ -26,6 +26,7 @@ Stops = Annotated[
     BeforeValidator(_listed),
     Field(max_length=MOST_STOPS),
 ]
+SAFE_DIGITS = 18  # an integer of no more has 64 bits at most, and Python reads it whatever they are
 Integer = Annotated[int, Field(ge=-(2**63), lt=2**63)]  # what crosses to the engine
 Bias = Annotated[float, Field(ge=-100, le=100)]
 

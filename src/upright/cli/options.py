@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import typer
+from pydantic import DirectoryPath
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -74,7 +75,7 @@ def _metavar(field: FieldInfo) -> str:
     if typing.get_origin(annotation) is Literal:
         return "|".join(str(choice) for choice in typing.get_args(annotation))
     kinds = {annotation, *typing.get_args(annotation)}
-    for kind, text in ((int, "NUMBER"), (float, "SECONDS"), (Path, "PATH")):
+    for kind, text in ((int, "NUMBER"), (float, "SECONDS"), (Path, "PATH"), (DirectoryPath, "PATH")):
         if kind in kinds:
             return text
     return "TEXT"

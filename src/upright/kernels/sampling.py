@@ -24,8 +24,8 @@ def draw(logits: Tensor, state: SamplerState, slots: Tensor, positions: Tensor, 
     logits [N, vocabulary], float32, float16 or bfloat16, rows contiguous: penalties and bans may be applied in place,
     but never to rows that have none. slots int32 [N], no slot twice but for the dummy's; positions int32 [N]: the
     index in its sequence of the token that the logits follow. Written: drawn int64 [slots + 1] at `slots`, and tokens
-    int64 [N], which has NOT_FINITE, and `drawn` any token, for a row whose greatest logit
-    is not finite. Where only some logits are NaN the kernels draw from the others; the reference does not.
+    int64 [N]. For a row whose greatest logit is not finite, tokens has NOT_FINITE, and drawn any token; where only some
+    of its logits are NaN, the kernels draw from the others and the reference does not.
 
     With Triton's kernels the draw can be captured in a CUDA graph. A row's token does not depend on the others. An
     output that has filled `history` is no longer appended to.

@@ -19,6 +19,7 @@ from upright.cli.serve import prepare
 from upright.config import ServeConfig
 from upright.engine.bench_cases import CASES, Case, Failed, Job, Peaks, Report, Row, Skipped, Stage, chosen
 from upright.messages import EngineOptions
+from upright.supervise.diagnosis import exit_in_words
 
 COMMAND = [sys.executable, "-m", "upright.engine.benchmark"]
 
@@ -62,7 +63,7 @@ class EngineBench:
             child.kill()
             child.wait()
         if code != 0:
-            raise CannotMeasure(f"the engine ended with code {code}: {last_words.read()}")
+            raise CannotMeasure(f"the engine has ended ({exit_in_words(code)}): {last_words.read()}")
         self.complete = True
 
     def _take(self, report: Report, progress: Progress) -> None:
