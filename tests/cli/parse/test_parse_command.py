@@ -7,7 +7,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from tests.quiet_server import QuietServer
 from upright.cli.commands import app
 
 LAYOUT = (
@@ -64,7 +65,7 @@ def reader() -> Iterator[tuple[str, type[Reader]]]:
     class Own(Reader):
         asked: list[dict[str, Any]] = []  # noqa: RUF012
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    server = QuietServer(("127.0.0.1", 0), Own)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", Own
