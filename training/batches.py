@@ -1,4 +1,4 @@
-"""Conversations drawn by chance, and packed into one batch without padding."""
+"""Conversations drawn by chance, and packed into one batch without padding between them."""
 
 from __future__ import annotations
 
@@ -17,29 +17,64 @@ from training.world import World
 Arrays = dict[str, NDArray[Any]]
 TASKS: tuple[str, ...] = get_args(Task)
 
+_FILLER = 512  # patches, or tokens, of each of the sequences that fill a batch up
+
 
 @dataclass(frozen=True)
 class Budget:
-    """Of a batch, reached by its last conversation or just missed."""
+    """What a batch has room for. Batches of one budget have arrays of one size, for which a GPU's work is recorded."""
 
     patches: int
-    tokens: int
+    tokens: int  # the last of them is never used
+    learnt: int  # tokens of those
+    conversations: int  # and as many pictures
+
+    def times(self, share: float) -> Budget:
+        """Whole merged tokens of pictures, for any merge of 2."""
+        return Budget(
+            round(self.patches * share / 4) * 4,
+            round(self.tokens * share),
+            round(self.learnt * share),
+            max(1, round(self.conversations * share)),
+        )
+
+    def without(self, encoded: Encoded) -> Budget | None:
+        """What is left of it beside a conversation; None where that does not fit."""
+        left = Budget(
+            self.patches - len(encoded.patches),
+            self.tokens - len(encoded.ids),
+            self.learnt - encoded.learnt,
+            self.conversations - max(1, len(encoded.grids)),
+        )
+        fits = min(left.patches, left.learnt, left.conversations) >= 0 and left.tokens > 0
+        return left if fits else None
 
 
 def draw(
-    rng: random.Random, recipe: Mapping[Maker, float], world: World, encoder: Encoder, budget: Budget
+    rng: random.Random,
+    recipe: Mapping[Maker, float],
+    world: World,
+    encoder: Encoder,
+    budget: Budget,
+    spelled: float = 0.0,
 ) -> list[Encoded]:
-    """As many as fit, of kinds by their weight."""
+    """As many as fit, of kinds by their weight. `spelled`: the share of them that are answered letter by letter.
+
+    Raises: ValueError where one alone does not fit.
+    """
     makers, weights = list(recipe), list(recipe.values())
     drawn: list[Encoded] = []
-    patches = tokens = 0
+    left = budget
     while True:
-        encoded = encoder.encode(rng.choices(makers, weights)[0](rng, world))
-        patches += len(encoded.patches)
-        tokens += len(encoded.ids)
-        if drawn and (patches > budget.patches or tokens > budget.tokens):
+        sample = rng.choices(makers, weights)[0](rng, world)
+        encoded = encoder.encode(sample, spelled=rng.random() < spelled)
+        rest = left.without(encoded)
+        if rest is None and not drawn:
+            raise ValueError(f"a conversation of task {sample.task} is larger than {budget}")
+        if rest is None:
             return drawn
         drawn.append(encoded)
+        left = rest
 
 
 def pack(drawn: Sequence[Encoded], merge: int) -> Arrays:
@@ -68,6 +103,38 @@ def pack(drawn: Sequence[Encoded], merge: int) -> Arrays:
     }
 
 
+def filled(arrays: Arrays, budget: Budget, merge: int) -> Arrays:
+    """A batch with nothing more in it, whose arrays are as large as all of this budget: white pictures and
+    conversations of nothing come behind its own, and what is learnt of them is NOTHING.
+    """
+    spare = budget.tokens - 1
+    longer = {
+        "patches": (budget.patches, 0), "places": (budget.patches, 0),
+        "ids": (budget.tokens, 0), "positions": (budget.tokens, 0),
+        "slots": (budget.patches // merge**2, spare),  # features of nothing all go to a token that nobody attends to
+        "learnt": (budget.learnt, spare), "targets": (budget.learnt, NOTHING), "tasks": (budget.learnt, 0),
+    }  # fmt: skip
+    out = dict(arrays)
+    for name, (size, value) in longer.items():
+        old = arrays[name]
+        axis = 1 if name in ("places", "positions") else 0
+        room = [(0, 0)] * old.ndim
+        room[axis] = (0, size - old.shape[axis])
+        out[name] = np.pad(old, room, constant_values=value)
+    out["picture_starts"] = _starts_of(arrays["picture_starts"], budget.patches, budget.conversations)
+    out["text_starts"] = _starts_of(arrays["text_starts"], budget.tokens, budget.conversations)
+    return out
+
+
+def _starts_of(own: NDArray[np.int32], end: int, sequences: int) -> NDArray[np.int32]:
+    """int32 [sequences + those that fill up + 1], of which the last may be empty."""
+    out = np.full(sequences + -(-end // _FILLER) + 1, end, dtype=np.int32)
+    out[: len(own)] = own
+    fillers = np.arange(own[-1], end, _FILLER, dtype=np.int32)
+    out[len(own) - 1 : len(own) - 1 + len(fillers)] = fillers
+    return out
+
+
 def _rounded(longest: int) -> int:
-    """To few different numbers, for which a compiler would make a kernel each."""
-    return max(256, 1 << (longest - 1).bit_length())
+    """To few different numbers, for each of which a GPU's work is recorded; no less than what fills a batch up."""
+    return next((size for size in (_FILLER, 2048, 6144) if longest <= size), longest)

@@ -38,12 +38,18 @@ class Encoded:
     slots: NDArray[np.int64]  # [P / merge²]: where in T the pictures' tokens are
     positions: NDArray[np.int32]  # [3, T]
 
+    @property
+    def learnt(self) -> int:
+        return int(np.count_nonzero(self.labels != NOTHING))
+
 
 class Encoder:
     """`directory`: of a tokenizer and its chat template."""
 
     def __init__(self, directory: Path, shape: Shape) -> None:
         self._tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._speller = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self._speller.model.dropout = 1.0  # of merges: bytes are left
         environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
         self._template = environment.from_string((directory / "chat_template.jinja").read_text())
@@ -57,8 +63,11 @@ class Encoder:
             shape.least_pixels, shape.most_pixels, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
         )  # fmt: skip
 
-    def encode(self, sample: Sample) -> Encoded:
-        """Raises: ValueError where the template does not go on from turn to turn."""
+    def encode(self, sample: Sample, spelled: bool = False) -> Encoded:
+        """`spelled`: what the assistant says is letter by letter.
+
+        Raises: ValueError where the template does not go on from turn to turn.
+        """
         pictures = [picture for turn in sample.turns for picture in turn.pictures]
         patches, grids = [], []
         for picture in pictures:
@@ -66,7 +75,7 @@ class Encoder:
             patches.append(to_patches(resized(picture, grid.height, grid.width), self._shape))
             grids.append((grid.grid_height, grid.grid_width))
         merged = [(height // self._shape.merge, width // self._shape.merge) for height, width in grids]
-        ids, learnt = self._tokens(sample, [height * width for height, width in merged])
+        ids, learnt = self._tokens(sample, [height * width for height, width in merged], spelled)
         labels = np.full(len(ids), NOTHING, dtype=np.int64)
         labels[:-1] = np.where(learnt[1:], ids[1:], NOTHING)
         slots = np.flatnonzero(ids == self._pad)
@@ -76,7 +85,7 @@ class Encoder:
             positions(ids == self._pad, merged),
         )  # fmt: skip
 
-    def _tokens(self, sample: Sample, sizes: list[int]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    def _tokens(self, sample: Sample, sizes: list[int], spelled: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Ids, and which are the assistant's."""
         messages = [_message(turn) for turn in sample.turns]
         tools = list(sample.tools) or None
@@ -94,7 +103,8 @@ class Encoder:
             # what follows <|im_end|> is not said by the assistant any more
             end = answered.rindex("<|im_end|>") + len("<|im_end|>")
             for text, own in ((asked[len(done) :], False), (answered[len(asked) : end], True)):
-                for token in self._tokenizer.encode(text, add_special_tokens=False).ids:
+                tokenizer = self._speller if own and spelled else self._tokenizer
+                for token in tokenizer.encode(text, add_special_tokens=False).ids:
                     count = next(left) if token == self._pad else 1
                     ids += [token] * count
                     learnt += [own] * count

@@ -6,7 +6,6 @@ Started by torchrun, which tells each process its place; without it there is one
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,17 +50,11 @@ class Group:
         if self.place.size > 1:
             distributed.destroy_process_group()
 
-    def average_gradients(self, parts: Sequence[Tensor]) -> None:
-        """Those of each become the mean of what they are in all processes; none counts as zero."""
-        if self.place.size == 1:
-            return
-        gradients = [torch.zeros_like(part) if part.grad is None else part.grad for part in parts]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(flat)
-        flat /= self.place.size
-        means = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for part, gradient, mean in zip(parts, gradients, means, strict=True):
-            part.grad = gradient.copy_(mean.view_as(gradient))
+    def average(self, gradients: Tensor) -> None:
+        """They become the mean of what they are in all processes."""
+        if self.place.size > 1:
+            distributed.all_reduce(gradients)
+            gradients /= self.place.size
 
     def told(self, value: float) -> float:
         """What it is in the first process."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.batches import Arrays
+from training.encode import NOTHING
 from training.shape import Shape
 
 _VISION_THETA = 10000.0
@@ -33,8 +34,11 @@ class Batch:
     longest_text: int
     slots: Tensor  # int64 [P / merge²]: where in T the pictures' tokens are
     learnt: Tensor  # int64 [N]: where in T the token that follows is learnt
-    targets: Tensor  # int64 [N]: that token
+    targets: Tensor  # int64 [N]: that token, or NOTHING
     tasks: Tensor  # int64 [N]: of its conversation
+
+
+TENSORS = tuple(field.name for field in fields(Batch) if field.type == "Tensor")
 
 
 def to_device(arrays: Arrays, device: torch.device) -> Batch:
@@ -216,11 +220,11 @@ class Reader(nn.Module):
         features = self.visual(batch) if len(batch.patches) else weight.new_zeros(0, weight.shape[1])
         return torch.as_tensor(self.model(batch, features))
 
-    def losses(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Of each token that is learnt, float32 [N], and its task, int64 [N]."""
+    def losses(self, batch: Batch) -> Tensor:
+        """Of each token that is learnt, float32 [N]; nothing where its target is NOTHING."""
         hidden = self.hidden(batch).index_select(0, batch.learnt)
         logits = functional.linear(hidden, self.model.embed_tokens.weight).float()
-        return functional.cross_entropy(logits, batch.targets, reduction="none"), batch.tasks
+        return functional.cross_entropy(logits, batch.targets, ignore_index=NOTHING, reduction="none")
 
 
 def turned(heads: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:

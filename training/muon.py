@@ -27,10 +27,12 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices alone; those of one shape take their steps together."""
+    """For matrices alone; those of one shape take their steps together. A rate that is a tensor may change between
+    replays of a recorded step.
+    """
 
     def __init__(
-        self, matrices: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+        self, matrices: Iterable[Tensor], lr: float | Tensor = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
     ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -52,4 +54,4 @@ class Muon(torch.optim.Optimizer):
                 moved = orthogonal(torch.stack(ahead)) * max(1.0, shape[0] / shape[1]) ** 0.5
                 if group["weight_decay"]:
                     torch._foreach_mul_(parts, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(parts, list(moved.to(parts[0].dtype).unbind()), alpha=-group["lr"])
+                torch._foreach_sub_(parts, list((moved.to(parts[0].dtype) * group["lr"]).unbind()))

@@ -1,27 +1,45 @@
-"""How much of what the reader is taught: shares of conversations. A page counts as one, and is as much work as forty
-lines.
+"""How much of what the reader is taught, and how much of it at once: shares of conversations. A page counts as one, and
+is as much work as forty lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from training.batches import Budget
 from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
 from training.dialogues.whole import read_whole
-from training.render.lines import line
+from training.render.lines import line, word
 from training.render.nothing import nothing
 from training.render.pages import page
 from training.render.paragraphs import chat_read, paragraph
 from training.render.tables import table
 from training.samples import Maker
 
-# Words before documents: a model that cannot read letters learns nothing from a form, and pages are most of the work.
-BEGINNING: Mapping[Maker, float] = {
-    line: 0.73, paragraph: 0.20, table: 0.02, chat_read: 0.02, ask_field: 0.02, nothing: 0.01,
-}  # fmt: skip
-WHOLE: Mapping[Maker, float] = {
-    line: 0.38, paragraph: 0.26, table: 0.10, page: 0.04, chat_read: 0.04, ask_field: 0.09, save_answer: 0.05,
-    read_whole: 0.02, nothing: 0.02,
-}  # fmt: skip
-RECIPES = {"beginning": BEGINNING, "whole": WHOLE}
+
+@dataclass(frozen=True)
+class Recipe:
+    """`spelled`: the share of conversations that are answered letter by letter, each of which is a token."""
+
+    shares: Mapping[Maker, float]
+    budget: Budget  # of a batch
+    spelled: float = 0.0
+
+
+# Letters before words, and words before documents: a model that cannot read letters learns nothing from a form, and
+# pages are most of the work.
+LETTERS = Recipe({word: 1.0}, Budget(14_000, 17_600, 3_800, 480), spelled=0.8)
+BEGINNING = Recipe(
+    {line: 0.73, paragraph: 0.20, table: 0.02, chat_read: 0.02, ask_field: 0.02, nothing: 0.01},
+    Budget(40_000, 22_000, 8_000, 240), spelled=0.2,
+)  # fmt: skip
+WHOLE = Recipe(
+    {
+        line: 0.38, paragraph: 0.26, table: 0.10, page: 0.04, chat_read: 0.04, ask_field: 0.09, save_answer: 0.05,
+        read_whole: 0.02, nothing: 0.02,
+    },
+    Budget(48_000, 20_000, 6_000, 120),
+)  # fmt: skip
+RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "whole": WHOLE}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-KEPT = 32  # batches that are there to choose from
+KEPT = 128  # batches that are there to choose from
 
 T = TypeVar("T")
 
@@ -18,24 +18,27 @@ class _Kept(Generic[T]):
     left: int  # times that it will be used yet
 
 
-def reused(batches: Iterable[T], uses: int, seed: int) -> Iterator[T]:
-    """Each of `batches` `uses` times, in an order of chance that depends on `seed` alone; what is left in the end, of
-    KEPT, is not used up.
+def reused(batches: Iterator[T], ready: Callable[[], bool], uses: int, seed: int) -> Iterator[T]:
+    """Each of `batches` as soon as it is `ready`; until then one of those that came before, by chance, and none more
+    than `uses` times.
     """
-    if uses == 1:
-        yield from batches
-        return
     rng = random.Random(seed)
     kept: list[_Kept[T]] = []
-    for batch in batches:
-        kept.append(_Kept(batch, uses))
-        if len(kept) < KEPT:
+    while True:
+        if ready() or not kept:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            if uses > 1:
+                kept.append(_Kept(batch, uses - 1))
+                if len(kept) > KEPT:
+                    del kept[0]
+            yield batch
             continue
-        for _ in range(uses):
-            chosen = rng.randrange(len(kept))
-            one = kept[chosen]
-            one.left -= 1
-            if not one.left:
-                kept[chosen] = kept[-1]
-                kept.pop()
-            yield one.batch
+        chosen = rng.randrange(len(kept))
+        one = kept[chosen]
+        one.left -= 1
+        if not one.left:
+            del kept[chosen]
+        yield one.batch

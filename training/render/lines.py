@@ -8,7 +8,7 @@ from training.render.client import TEXT, sent
 from training.render.crop import around, as_sent, crop
 from training.render.degrade import degrade
 from training.render.typeset import Box, Colour, Paper, shown, width_of
-from training.render.words import words
+from training.render.words import few_letters, words
 from training.samples import Pixels, Sample
 from training.world import Face, FontKind, World
 
@@ -25,12 +25,22 @@ def line(rng: random.Random, world: World) -> Sample:
     return sent(rng, world, "line", TEXT, as_sent(pixels), text)
 
 
+def word(rng: random.Random, world: World) -> Sample:
+    """A line of few letters, whose pictures are small: to learn letters from."""
+    pixels, text = _line_of(rng, world, few_letters(rng, world))
+    return sent(rng, world, "line", TEXT, as_sent(pixels), text)
+
+
 def single(rng: random.Random, world: World) -> tuple[Pixels, str]:
     """A picture of one line, and what it says."""
+    return _line_of(rng, world, words(rng, world))
+
+
+def _line_of(rng: random.Random, world: World, text: str) -> tuple[Pixels, str]:
     kinds: tuple[FontKind, ...] = ("body", "mono", "display", "any")
     face = world.fonts.pick(rng, rng.choices(kinds, (60, 10, 10, 20))[0])
     size = round(14 * (64 / 14) ** rng.random() ** 1.3)
-    text = _fitting(shown(face, words(rng, world)) or "1", face, size)
+    text = _fitting(shown(face, text) or "1", face, size)
     strength = wear(rng, size, 1.0)
     return degrade(_drawn(rng, world, face, size, text, strength), rng, strength, geometry=False), text
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from training.world import World
 
 LONGEST = 110  # characters
+FEW = 14
 
 
 def words(rng: random.Random, world: World) -> str:
@@ -19,6 +20,13 @@ def words(rng: random.Random, world: World) -> str:
     if len(text) > LONGEST:
         text = text[: LONGEST + 1].rpartition(" ")[0] or text[:LONGEST]
     return text or "1"
+
+
+def few_letters(rng: random.Random, world: World) -> str:
+    """One or two words of those, of at most FEW characters."""
+    found = words(rng, world).split()
+    begin = rng.randrange(len(found))
+    return " ".join(found[begin : begin + rng.choice((1, 1, 2))])[:FEW].strip()
 
 
 def _piece(rng: random.Random, world: World) -> str:
