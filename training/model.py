@@ -203,13 +203,17 @@ class Reader(nn.Module):
         self.visual = Tower(shape)
         self.model = Decoder(shape)
         for name, part in self.named_parameters():
-            if part.dim() > 1:
-                # what is added to a residual begins smaller, the deeper it is
+            if name.endswith("bias"):
+                nn.init.zeros_(part)
+            elif "embed_tokens" in name:
+                nn.init.normal_(part, std=0.02)
+            elif part.dim() > 1:
+                # What a layer gives is as large as what it takes: with less, a picture's part in what is said drowns in
+                # what is said of all pictures, which is learnt first. What is added to a residual begins smaller, the
+                # deeper it is.
                 deep = name.endswith(("attn.proj.weight", "fc2.weight", "o_proj.weight", "down_proj.weight"))
                 depth = shape.vision_layers if name.startswith("visual") else shape.layers
-                nn.init.normal_(part, std=0.02 / (2 * depth) ** 0.5 if deep else 0.02)
-            elif name.endswith("bias"):
-                nn.init.zeros_(part)
+                nn.init.normal_(part, std=(part[0].numel() * (2 * depth if deep else 1)) ** -0.5)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [T, vocabulary] in the weights' type."""
