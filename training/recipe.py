@@ -30,7 +30,7 @@ class Recipe:
 
 # Letters before words, and words before documents: a model that cannot read letters learns nothing from a form, and
 # pages are most of the work.
-LETTERS = Recipe({word: 1.0}, Budget(14_000, 17_600, 3_800, 480), spelled=0.8)
+LETTERS = Recipe({word: 1.0}, Budget(14_000, 18_400, 2_800, 520), spelled=0.8)
 BEGINNING = Recipe(
     {line: 0.73, paragraph: 0.20, table: 0.02, chat_read: 0.02, ask_field: 0.02, nothing: 0.01},
     Budget(40_000, 22_000, 8_000, 240), spelled=0.2,

@@ -15,7 +15,7 @@ from tests.training.worlds import small_world
 from training.render.client import TEXT
 from training.render.crop import FLATTEST, SHORTEST, as_sent, crop
 from training.render.flowing import hyphenated, joined
-from training.render.lines import line
+from training.render.lines import line, word
 from training.render.look import sheet
 from training.render.nothing import nothing
 from training.render.paragraphs import MOST_TOKENS, chat_read, paragraph
@@ -23,11 +23,11 @@ from training.render.phrases import READ, READ_HELD_OUT
 from training.render.setting import choose
 from training.render.stacked import addressed, article, code, heading, listed, loose, references
 from training.render.typeset import Paper, width_of
-from training.render.words import LONGEST, words
+from training.render.words import FEW, LONGEST, few_letters, words
 from training.samples import Maker, Pixels
 from training.world import Split, World
 
-MAKERS = [line, paragraph, chat_read, nothing]
+MAKERS = [line, word, paragraph, chat_read, nothing]
 STACKS = [addressed, article, code, heading, listed, loose, references]
 seeds = st.integers(0, 2**32)
 
@@ -129,3 +129,9 @@ def test_a_sheet_shows_all_samples() -> None:
     samples = [maker(random.Random(1), small_world()) for maker in MAKERS]
     drawn = sheet(samples)
     assert drawn.height >= max(sample.turns[-2].pictures[0].shape[0] for sample in samples)
+
+
+@given(seed=seeds)
+def test_few_letters_are_few(seed: int) -> None:
+    found = few_letters(random.Random(seed), small_world())
+    assert 1 <= len(found) <= FEW and found == found.strip()

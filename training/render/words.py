@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import string
 from collections.abc import Callable
 
 from training.world import World
 
 LONGEST = 110  # characters
 FEW = 14
+
+_COUNTS = ((1, 2, 3, 4, 5, 6, 8, 10, FEW), (24, 17, 13, 11, 10, 9, 7, 5, 4))  # of characters, and how often
+_PRINTABLE = string.ascii_letters + 2 * string.digits + string.punctuation
 
 
 def words(rng: random.Random, world: World) -> str:
@@ -23,10 +27,15 @@ def words(rng: random.Random, world: World) -> str:
 
 
 def few_letters(rng: random.Random, world: World) -> str:
-    """One or two words of those, of at most FEW characters."""
-    found = words(rng, world).split()
-    begin = rng.randrange(len(found))
-    return " ".join(found[begin : begin + rng.choice((1, 1, 2))])[:FEW].strip()
+    """At most FEW characters, and often one: letters come before their order. Most are such as nobody could guess, so
+    that there is nothing to learn from them but to read.
+    """
+    count = rng.choices(*_COUNTS)[0]
+    if rng.random() < 0.6:
+        return "".join(rng.choices(_PRINTABLE, k=count))
+    text = words(rng, world)
+    begin = rng.randrange(len(text))
+    return text[begin : begin + count].strip() or text[:1]
 
 
 def _piece(rng: random.Random, world: World) -> str:
