@@ -16,8 +16,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Fiel
 
 ENVIRONMENT_PREFIX = "UPRIGHT_"
 
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30, "kib": 2**10,
-         "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9, "b": 1}  # fmt: skip
+UNITS = {"": 1, "b": 1} | {
+    letter + ending: base**power
+    for power, letter in enumerate("kmgt", 1)
+    for ending, base in (("", 1000), ("b", 1000), ("i", 1024), ("ib", 1024))
+}
 
 
 class ConfigError(Exception):
@@ -35,6 +38,8 @@ def parse_bytes(value: object) -> object:
 
 
 def split_names(value: object) -> object:
+    if isinstance(value, (bool, int, float)):  # of a YAML file, which reads 0123 as 83
+        raise ValueError("it is no text to YAML; put it in quotes")
     if isinstance(value, str):
         names = tuple(name.strip() for name in value.split(",") if name.strip())
         if not names:
@@ -90,8 +95,8 @@ class ServeConfig(EngineConfig):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    api_key: Names = Field((), description="Keys, comma-separated; a client must send one as a bearer token.")
-    root_path: str = Field("", description="Path prefix under which a reverse proxy serves this server.")
+    api_key: Names = Field((), description="Keys, comma-separated: who generates must send one.")
+    root_path: str = Field("", description="Prefix that a reverse proxy takes off the paths.")
     served_model_name: Names = Field((), description="Names clients may use, comma-separated; the first is shown.")
 
     max_queue: int = Field(1024, ge=0, description="Sequences that may wait for a place; past it clients get 429.")
@@ -182,7 +187,8 @@ def make_config(
                 lines.append(f"{flag} is needed")
             else:
                 given = "" if option == "api_key" else f", got {problem['input']!r}"  # a secret stays one
-                lines.append(f"{flag} ({origin[option]}): {problem['msg']}{given}")
+                told = problem["msg"].removeprefix("Value error, ")  # what pydantic puts before our own words
+                lines.append(f"{flag} ({origin[option]}): {told}{given}")
         raise ConfigError("; ".join(lines)) from error
 
 

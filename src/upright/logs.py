@@ -25,6 +25,12 @@ def configure_logging(process: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("upright").setLevel(level.upper())
+    logging.getLogger("uvicorn.error").addFilter(_is_no_upgrade)
+
+
+def _is_no_upgrade(record: logging.LogRecord) -> bool:
+    """A client that asks for a WebSocket is answered without one; uvicorn would tell the operator to install some."""
+    return not str(record.msg).startswith(("Unsupported upgrade", "No supported WebSocket"))
 
 
 def zone_line(now: datetime | None = None) -> str:

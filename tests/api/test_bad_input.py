@@ -18,10 +18,14 @@ import httpx
 import openai
 import PIL.Image
 import pytest
+from pydantic import ValidationError
 from serving import CONTEXT_LENGTH, Server
 
 from upright.api import body as reading
+from upright.api.schemas import Body, ChatBody, DetokenizeBody
+from upright.api.validation import parse
 from upright.chat.context import ChatContext
+from upright.chat.errors import BadRequest
 from upright.messages import RequestFault
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
 
@@ -544,3 +548,77 @@ def test_api_keys(serve: Callable[[ChatContext], Server], make_context: Callable
     assert server.post(CHAT, {"messages": HELLO, "model": "two"}, headers=key).json()["model"] == "two"
     for path in ("/health", "/live", "/metrics", "/version"):
         assert server.http.get(path).status_code == 200
+
+
+MANY = 300_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (DetokenizeBody, "tokens", ["a"] * MANY), (DetokenizeBody, "tokens", [1] * 2_000_000),
+        (ChatBody, "tools", [1] * MANY), (ChatBody, "tools", [{}] * MANY), (ChatBody, "documents", [1] * MANY),
+        (ChatBody, "stop", [1] * MANY), (ChatBody, "stop", ["a"] * MANY), (ChatBody, "stop_token_ids", ["a"] * MANY),
+        (ChatBody, "logit_bias", {str(token): "a" for token in range(MANY)}),
+    ],
+)  # fmt: skip
+def test_the_first_fault_of_many_is_enough(kind: type[Body], field: str, value: Any) -> None:
+    with pytest.raises(ValidationError) as caught:
+        kind.model_validate({"messages": [], field: value})
+    assert caught.value.error_count() == 1  # all of them would take gigabytes, and everybody's time
+    with pytest.raises(BadRequest, match=field):
+        parse(kind, {"messages": [], field: value})
+
+
+def test_more_messages_than_there_is_room_for_tokens(server: Server) -> None:
+    many = 50_000
+    told = f"{many:,} messages or parts"
+    refused(server.post(CHAT, {"messages": [{"role": "user", "content": ""}] * many}), 400, told, param="messages")
+    parts = [{"type": "text", "text": ""}] * many
+    refused(server.post(CHAT, {"messages": [{"role": "user", "content": parts}]}), 400, told, param="messages")
+    refused(server.post("/v1/completions", {"prompt": ["a"] * many}), 400, f"{many:,} prompts", param="prompt")
+    refused(server.post("/v1/completions", {"prompt": [1] * many + ["a"]}), 400, param=f"prompt[{many}]")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", b'{"prompt": "a\\ud800b", "x": NaN}'),
+        ("/tokenize", b'{"prompt": "a\\udc00", "x": Infinity}'),
+        (CHAT, b'{"messages": [{"role": "user", "content": "\\uD83D"}], "x": NaN}'),
+        (CHAT, b'{"messages": [], "\\ud800": NaN}'),
+    ],
+)
+def test_half_of_a_character_beside_an_odd_number(server: Server, path: str, body: bytes) -> None:
+    refused(server.http.post(path, content=body), 400, "not valid JSON", "is half of a character")
+    assert server.http.post("/tokenize", content=b'{"prompt": "\\ud83c\\udf89", "x": NaN}').status_code == 200
+
+
+def test_half_of_a_character_in_the_arguments_of_a_call(server: Server) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"a": "\\ud83d"}'}}
+    messages = [*HELLO, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    name = "messages[1].tool_calls[0].function.arguments"
+    refused(server.post(CHAT, {"messages": messages}), 400, "not valid JSON", param=name)
+
+
+def test_a_penalty_that_no_number_of_the_model_would_survive(server: Server) -> None:
+    body = {"messages": HELLO, "repetition_penalty": 1e-38}
+    refused(server.post(CHAT, body), 400, "greater than or equal to 0.01", param="repetition_penalty")
+
+
+def test_a_role_that_nobody_knows(server: Server) -> None:
+    body = {"messages": [*HELLO, {"role": "asistant", "content": "x"}]}
+    refused(server.post(CHAT, body), 400, "'asistant'", "assistant, developer", param="messages[1].role")
+
+
+def test_a_body_that_is_not_there_yet_when_the_server_stops(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LOOK_SECONDS", 0.02)
+    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=20) as connection:
+        connection.sendall(b'POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"pro')
+        try:
+            server.service.state = "draining"
+            answer = connection.recv(10_000)
+        finally:
+            server.service.state = "ready"
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"shutting down" in answer and b"retry-after: 3" in answer

@@ -213,3 +213,25 @@ def test_files_that_contradict_each_other(tmp_path: Path) -> None:
     directory = make_directory(tmp_path / "m", None, added_tokens_decoder={"9": {"content": "<x>", "special": True}})
     with pytest.raises(TokenizerError, match="do not belong together"):
         Tokenizer.load(directory)
+
+
+CALLING = [
+    CHAT[1],
+    {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]},
+]
+
+
+def test_calls_that_a_template_would_drop_are_refused() -> None:
+    turns = read_conversation(CALLING)
+    with pytest.raises(BadRequest, match=r"no place for messages\[1\]\.tool_calls"):
+        ChatTemplate(STRINGS_ONLY, {}).render(turns, TemplateOptions())
+    writing = STRINGS_ONLY.replace("message['content']", "message['content'] + message['tool_calls'] | string")
+    assert "'name': 'f'" in ChatTemplate(writing, {}).render(turns[1:], TemplateOptions())
+
+
+def test_roles_are_those_that_all_models_have_and_the_template_s_own() -> None:
+    turns = read_conversation([{"role": "judge", "content": "x"}])
+    with pytest.raises(BadRequest, match="'judge', which the model does not know; use one of assistant, developer"):
+        ChatTemplate(STRINGS_ONLY, {}).render(turns, TemplateOptions())
+    own = "{% if messages[0]['role'] == 'judge' %}J{% endif %}" + STRINGS_ONLY
+    assert ChatTemplate(own, {}).render(turns, TemplateOptions()).startswith("J")

@@ -44,7 +44,15 @@ def test_an_empty_file_sets_nothing(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("4096", 4096), ("4GiB", 4 * 2**30), ("512MB", 512 * 10**6), ("1.5g", 1_500_000_000), (" 2 kib ", 2048)],
+    [
+        ("4096", 4096),
+        ("4GiB", 4 * 2**30),
+        ("512MB", 512 * 10**6),
+        ("1.5g", 1_500_000_000),
+        ("2TiB", 2**41),
+        ("1 TB", 10**12),
+        (" 2 kib ", 2048),
+    ],
 )
 def test_sizes(text: str, size: int) -> None:
     assert make_config({"model": "m", "kv_cache_memory": text}, {}).kv_cache_memory == size
@@ -69,6 +77,8 @@ def test_sizes(text: str, size: int) -> None:
         ({"model": "m"}, {}, "port: {", ["cannot read the configuration file", "serve.yaml"]),
         ({"model": "m"}, {}, "- port", ["serve.yaml must hold `option: value` lines", "list"]),
         ({"model": "m", "kv_cache_memory": "lots"}, {}, "", ["--kv-cache-memory", "4GiB", "'lots'"]),
+        ({"model": "m"}, {}, "api-key: 0123", ["serve.yaml): it is no text to YAML; put it in quotes"]),
+        ({"model": "m"}, {}, "served-model-name: 3", ["--served-model-name", "put it in quotes, got 3"]),
         ({"model": "m", "device": "tpu"}, {}, "", ["--device", "'cpu'", "'tpu'"]),
         ({"model": "m", "media_timeout": "0"}, {}, "", ["--media-timeout", "greater than 0"]),
     ],

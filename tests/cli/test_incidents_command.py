@@ -62,6 +62,12 @@ def test_none_is_told_with_the_place(tmp_path: Path) -> None:
     assert upright("--json", "--state-dir", str(tmp_path)).stdout == "[]\n"
 
 
+def test_a_directory_that_is_not_there_is_no_clean_record(tmp_path: Path) -> None:
+    result = upright("--state-dir", str(tmp_path / "mistyped"))
+    assert result.exit_code == 2 and result.stdout == ""
+    assert f"there is no directory {tmp_path}/mistyped" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["last", "20261122", "20261122-000000-0000"])
 def test_one_is_shown_as_markdown(state: Path, name: str) -> None:
     result = upright(name, "--state-dir", str(state))

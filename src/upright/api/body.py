@@ -4,28 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from upright.api.errors import ApiError, ClientGone
+from upright.api.front import Front
 from upright.api.schemas import SAFE_DIGITS
 from upright.chat.errors import BadRequest
+from upright.supervise.service import EngineService, EngineUnavailable
 
 DISCARDED_TIMES = 8  # a client that sends too much is heard out for so many limits, so that it gets to read the answer
 PATIENCE = 30.0  # seconds that a body may take …
 SLOWEST = 16 * 1024  # … and one more for so many bytes of it that have come
+LOOK_SECONDS = 0.5  # between two looks at whether the server is being stopped
+HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")  # may be one; two of them are a character
 
 
-async def read_json(request: Request, limit: int) -> dict[str, Any]:
+async def read_json(request: Request, front: Front) -> dict[str, Any]:
     """The JSON object that a client sent.
 
-    Raises: BadRequest when it is no JSON object; ApiError with 408 for one that comes too slowly, with 413 past `limit`
-    bytes, with 415 when it is compressed; ClientGone.
+    Raises: BadRequest when it is no JSON object; ApiError with 408 for one that comes too slowly, with 413 past
+    `--max-body-bytes`, with 415 when it is compressed; EngineUnavailable when the server is stopped meanwhile;
+    ClientGone.
     """
     try:
-        body = await _read(request, limit)
+        body = await _read(request, front.context.config.max_body_bytes, front.service)
     except ClientDisconnect as error:
         raise ClientGone from error
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -38,7 +46,7 @@ async def read_json(request: Request, limit: int) -> dict[str, Any]:
     return content
 
 
-async def _read(request: Request, limit: int) -> bytes:
+async def _read(request: Request, limit: int, service: EngineService) -> bytes:
     declared = request.headers.get("content-length", "")
     announced = int(declared) if declared.isdigit() else 0
     if announced > limit and "expect" in request.headers:
@@ -47,7 +55,7 @@ async def _read(request: Request, limit: int) -> bytes:
     size = 0
     began = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout_at(began + seconds_for(0)) as deadline:
+        async with asyncio.timeout_at(began + seconds_for(0)) as deadline, _until_drained(service, deadline):
             async for chunk in request.stream():
                 size += len(chunk)
                 deadline.reschedule(began + seconds_for(size))
@@ -58,10 +66,32 @@ async def _read(request: Request, limit: int) -> bytes:
                 else:
                     chunks.clear()
     except TimeoutError as error:
+        if service.state == "draining":
+            message = "the server is shutting down, and the body was not there yet"
+            raise EngineUnavailable(message, service.retry_after) from error
         raise _too_slow(size, announced) from error
     if max(size, announced) > limit:
         raise _too_large(max(size, announced), limit)
     return b"".join(chunks)
+
+
+@asynccontextmanager
+async def _until_drained(service: EngineService, deadline: asyncio.Timeout) -> AsyncIterator[None]:
+    """The deadline is now once the server is being stopped: what has not come by then would be refused anyway."""
+    loop = asyncio.get_running_loop()
+    next_look = loop.call_later(LOOK_SECONDS, lambda: look())
+
+    def look() -> None:
+        nonlocal next_look
+        if service.state == "draining":
+            deadline.reschedule(loop.time())
+        else:
+            next_look = loop.call_later(LOOK_SECONDS, look)
+
+    try:
+        yield
+    finally:
+        next_look.cancel()
 
 
 def seconds_for(size: int) -> float:
@@ -107,7 +137,15 @@ def _with_odd_numbers(body: bytes, error: orjson.JSONDecodeError) -> Any:
     """
     if b"NaN" in body or b"Infinity" in body or "infinity" in str(error):
         try:
-            return json.loads(body, parse_int=_number)
+            content = json.loads(body, parse_int=_number)
+            if HALF_A_PAIR.search(body):
+                json.dumps(content, ensure_ascii=False).encode()
+            return content
+        except UnicodeEncodeError as fault:
+            half = f"\\u{ord(fault.object[fault.start]):04x}"
+            raise BadRequest(
+                f"the body is not valid JSON: {half} is half of a character", None, "invalid_json"
+            ) from fault
         except (ValueError, RecursionError):
             pass  # broken in another way too, of which the first error tells
     raise BadRequest(f"the body is not valid JSON: {error}", None, "invalid_json") from error

@@ -29,7 +29,7 @@ PLAIN_END = b',"logprobs":null,"finish_reason":null}],"usage":null}\n\n'  # of m
 
 async def chat_completions(request: Request) -> Response:
     front = front_of(request)
-    content = await read_json(request, front.context.config.max_body_bytes)
+    content = await read_json(request, front)
     return await unless_gone(request.receive, _respond(front, content))
 
 

@@ -27,7 +27,7 @@ from upright.chat.tokenizer import Tokenizer
 
 async def completions(request: Request) -> Response:
     front = front_of(request)
-    content = await read_json(request, front.context.config.max_body_bytes)
+    content = await read_json(request, front)
     return await unless_gone(request.receive, _respond(front, content))
 
 
@@ -57,6 +57,11 @@ def split_prompts(prompt: Any) -> list[tuple[str, str | list[int]]]:
         return [("prompt", prompt)]
     if not isinstance(prompt, list) or not prompt:
         raise BadRequest("prompt must be a text, a list of token ids, or a non-empty list of either", "prompt")
+    if type(prompt[0]) is int:
+        wrong = next(place for place, one in enumerate(prompt) if type(one) is not int)
+        raise BadRequest(f"prompt[{wrong}] must be a token id, as what is before it", f"prompt[{wrong}]")
+    if len(prompt) > MOST_SEQUENCES:
+        raise BadRequest(f"{len(prompt):,} prompts: one request may have {MOST_SEQUENCES} at most", "prompt")
     named = [(f"prompt[{place}]", one) for place, one in enumerate(prompt)]
     for name, one in named:
         if not isinstance(one, str) and not _is_ids(one):

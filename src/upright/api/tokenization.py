@@ -21,7 +21,7 @@ from upright.chat.prompt import chat_prompt, text_prompt
 async def tokenize(request: Request) -> Response:
     """A prompt's or a conversation's tokens, images counted as the engine will see them."""
     front = front_of(request)
-    content = await read_json(request, front.context.config.max_body_bytes)
+    content = await read_json(request, front)
     return await unless_gone(request.receive, _tokenize(front, content))
 
 
@@ -42,7 +42,7 @@ async def _tokenize(front: Front, content: dict[str, Any]) -> Response:
 
 async def detokenize(request: Request) -> Response:
     front = front_of(request)
-    body = parse(DetokenizeBody, await read_json(request, front.context.config.max_body_bytes))
+    body = parse(DetokenizeBody, await read_json(request, front))
     check_model(front.context, body.model)
     limit = front.context.model.decoder.vocab_size
     for place, token_id in enumerate(body.tokens):

@@ -121,6 +121,7 @@ def _tool_calls(calls: Any, where: str) -> list[dict[str, Any]]:
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments) if arguments.strip() else {}
+                json.dumps(arguments, ensure_ascii=False).encode()  # a half of a character is no text
             except (ValueError, RecursionError) as error:
                 name = f"{where}[{index}].function.arguments"
                 raise BadRequest(f"{name} is not valid JSON: {error}", name) from error

@@ -44,6 +44,7 @@ async def chat_prompt(
             "messages",
             "no_chat_template",
         )
+    _check_count(context, messages)
     turns = read_conversation(messages)
     parts = [part for turn in turns for part in turn.images]
     rules = _image_rules(context, parts)
@@ -51,6 +52,7 @@ async def chat_prompt(
     images = await _gather([_load_image(context, part, rules) for part in parts]) if rules is not None else []
     text = context.template.render(turns, options, context.image_placeholder)
     _check_characters(context, len(text), "messages")
+    _check_rendered(context, text)
     ids = await context.tokenizer.encode_async(text, add_special_tokens)
     return _place_images(context, ids, images, tuple(part.param for part in parts))
 
@@ -118,10 +120,35 @@ def _image_rules(context: ChatContext, parts: Sequence[ImagePart]) -> ImageRules
     return context.image_rules
 
 
+def _check_count(context: ChatContext, messages: Sequence[Any]) -> None:
+    """More messages, or parts of them, than there is room for tokens are not worth a template's time."""
+    contents = (message.get("content") for message in messages if isinstance(message, dict))
+    count = max(len(messages), sum(len(content) for content in contents if isinstance(content, list)))
+    if count > context.max_model_len:
+        raise BadRequest(
+            f"the conversation has {count:,} messages or parts of them, which cannot fit {context.max_model_len} "
+            "tokens: shorten it",
+            "messages",
+            "context_length_exceeded",
+        )
+
+
 def _check_texts(context: ChatContext, turns: Sequence[Turn]) -> None:
     for index, turn in enumerate(turns):
         for text in turn.texts:
             _check_text(context, text, f"messages[{index}].content")
+
+
+def _check_rendered(context: ChatContext, text: str) -> None:
+    """Whatever of a request a template writes, such as a role or a tool: images are counted later, and nothing else may
+    stand for one.
+    """
+    for token_id, token in context.media_tokens.items():
+        if token_id != context.model.image_token_id and token in text:
+            raise BadRequest(
+                f"messages or tools hold {token}, which this model reserves for images and videos; take it out",
+                "messages",
+            )
 
 
 def _check_text(context: ChatContext, text: str, param: str) -> None:

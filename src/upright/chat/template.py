@@ -15,6 +15,7 @@ from upright.chat.errors import BadRequest, TokenizerError
 from upright.chat.template_environment import environment
 from upright.chat.tokenizer import read_json
 
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 PROBE = "UprightProbe"
 CONTINUE_MARK = "UPRIGHT_CONTINUES_HERE "  # the space shows whether the template trims what it is given
 
@@ -42,6 +43,7 @@ class ChatTemplate:
             self._template = environment().from_string(source)
             self._tool_template = environment().from_string(tool_source) if tool_source else self._template
             self._names = _names_in(source) | _names_in(tool_source or "")
+            self._words = _words_in(source) | _words_in(tool_source or "")
         except jinja2.TemplateSyntaxError as error:
             raise TokenizerError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
         self._special_tokens = dict(special_tokens)
@@ -66,6 +68,7 @@ class ChatTemplate:
         request brings.
         """
         self._check(options)
+        self._check_turns(turns)
         messages = [self._message(turn, image_placeholder) for turn in turns]
         if options.continue_final_message:
             if options.add_generation_prompt:
@@ -109,6 +112,23 @@ class ChatTemplate:
                 "unsupported",
             )
 
+    def _check_turns(self, turns: Sequence[Turn]) -> None:
+        """A role that nobody knows is misspelt, and calls that are not written would never reach the model."""
+        for index, turn in enumerate(turns):
+            role = turn.fields["role"]
+            if role not in ROLES and role not in self._words:
+                known = ", ".join(sorted(ROLES))
+                name = f"messages[{index}].role"
+                raise BadRequest(f"{name} is {role[:100]!r}, which the model does not know; use one of {known}", name)
+            if turn.fields.get("tool_calls") and "tool_calls" not in self._words:
+                name = f"messages[{index}].tool_calls"
+                raise BadRequest(
+                    f"the model's chat template has no place for {name}, so the model would not see them; leave them "
+                    "out, or put them into a message",
+                    name,
+                    "unsupported",
+                )
+
     def _message(self, turn: Turn, image_placeholder: str | None) -> dict[str, Any]:
         content = turn.content
         if isinstance(content, str) and not self.takes_strings:
@@ -150,6 +170,13 @@ def find_templates(directory: Path, settings: Mapping[str, Any]) -> dict[str, st
 def _names_in(source: str) -> frozenset[str]:
     """Every variable that a template mentions. Raises: jinja2.TemplateSyntaxError."""
     return frozenset(name.name for name in environment().parse(source).find_all(nodes.Name))
+
+
+def _words_in(source: str) -> frozenset[str]:
+    """Every text and every attribute that a template compares with or asks for. Raises: jinja2.TemplateSyntaxError."""
+    tree = environment().parse(source)
+    texts = {const.value for const in tree.find_all(nodes.Const) if isinstance(const.value, str)}
+    return frozenset(texts | {get.attr for get in tree.find_all(nodes.Getattr)})
 
 
 def _named(value: Any) -> dict[str, str]:

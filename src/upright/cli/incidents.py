@@ -36,6 +36,9 @@ def incidents_command(
     from upright.supervise.incidents.store import IncidentStore, NoSuchIncident
     from upright.supervise.state_directory import incidents_directory, state_directory
 
+    if state_dir is not None and not state_dir.is_dir():
+        complain(f"there is no directory {state_dir}: --state-dir is the one that the server was given")
+        sys.exit(EXIT_USAGE)
     try:
         store = IncidentStore(incidents_directory(state_dir or state_directory()))
         if incident is None:
