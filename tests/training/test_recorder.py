@@ -1,4 +1,4 @@
-"""Work is done as it stands at first, then recorded once, then replayed; here with graphs that remember what they do."""
+"""Work is done as it stands at first, then recorded, then replayed; here with graphs that remember what they do."""
 
 from __future__ import annotations
 
