@@ -187,7 +187,7 @@ def _statement(rng: random.Random, world: World, count: int) -> Planned:
         cells.append(Cell(row, 0, world.texts.title(rng), columns=count if merged else 1))
         cells += [Cell(row, index, "") for index in range(1, 1 if merged else count)]
         strong.add(row)
-        for item in range(row + 1, row + 1 + rng.randint(1, 3)):
+        for item in range(row + 1, min(MOST_ROWS, row + 1 + rng.randint(1, 3))):
             cells.append(Cell(item, 0, some_words(rng, world)))
             cells += [Cell(item, index, money.fill() if rng.random() < 0.92 else "-") for index in range(1, count)]
             deep.add(item)
