@@ -30,7 +30,7 @@ class Budget:
     conversations: int  # and as many pictures
 
     def times(self, share: float) -> Budget:
-        """Whole merged tokens of pictures, for any merge of 2."""
+        """A part of it, whose patches make whole tokens where four are merged."""
         return Budget(
             round(self.patches * share / 4) * 4,
             round(self.tokens * share),
@@ -52,17 +52,17 @@ class Budget:
 
 def draw(
     rng: random.Random,
-    recipe: Mapping[Maker, float],
+    shares: Mapping[Maker, float],
     world: World,
     encoder: Encoder,
     budget: Budget,
     spelled: float = 0.0,
 ) -> list[Encoded]:
-    """As many as fit, of kinds by their weight. `spelled`: the share of them that are answered letter by letter.
+    """As many as fit, of kinds by their shares. `spelled`: the share of them that are answered letter by letter.
 
     Raises: ValueError where one alone does not fit.
     """
-    makers, weights = list(recipe), list(recipe.values())
+    makers, weights = list(shares), list(shares.values())
     drawn: list[Encoded] = []
     left = budget
     while True:

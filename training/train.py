@@ -112,6 +112,8 @@ def _train(options: argparse.Namespace, group: Group, feeder: Feeder, held_out: 
         if place.first:
             trainer.save(options.out)
         trainer.take_mean()
+        if place.first:
+            trainer.save_mean(options.out)
         tell(step=trainer.steps, held_out=trainer.held_out(held_out, options.held_out))
 
 

@@ -123,15 +123,17 @@ class Trainer:
             return self.model.losses(batch)
 
     def save(self, out: Path) -> None:
-        """Weights of the last step and their mean, and what a later stage goes on with."""
+        """What a later stage goes on with."""
         save_parts(weights_of(self.model), out, "last")
         torch.save({"optimisers": self._optimisers.state(), "steps": self.steps}, out / "optimiser.pt")
-        self.take_mean()
-        save_parts(weights_of(self.model), out, "mean")
 
     def take_mean(self) -> None:
         """The end of training: the weights are their mean from now on."""
         self._weights.copy_(self._mean)
+
+    def save_mean(self, out: Path) -> None:
+        """What is the result, after `take_mean`."""
+        save_parts(weights_of(self.model), out, "mean")
 
     @torch.no_grad()
     def held_out(self, feeder: Feeder, batches: int) -> dict[str, float]:

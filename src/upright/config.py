@@ -38,7 +38,7 @@ def parse_bytes(value: object) -> object:
 
 
 def split_names(value: object) -> object:
-    if isinstance(value, (bool, int, float)):  # of a YAML file, which reads 0123 as 83
+    if isinstance(value, (int, float)):  # of a YAML file, which reads 0123 as 83
         raise ValueError("it is no text to YAML; put it in quotes")
     if isinstance(value, str):
         names = tuple(name.strip() for name in value.split(",") if name.strip())
@@ -95,7 +95,7 @@ class ServeConfig(EngineConfig):
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    api_key: Names = Field((), description="Keys, comma-separated: who generates must send one.")
+    api_key: Names = Field((), description="Keys, comma-separated; a client must send one as a bearer token.")
     root_path: str = Field("", description="Prefix that a reverse proxy takes off the paths.")
     served_model_name: Names = Field((), description="Names clients may use, comma-separated; the first is shown.")
 

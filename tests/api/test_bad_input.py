@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import gzip
 import io
 import json
@@ -26,6 +27,8 @@ from upright.api.schemas import Body, ChatBody, DetokenizeBody
 from upright.api.validation import parse
 from upright.chat.context import ChatContext
 from upright.chat.errors import BadRequest
+from upright.chat.prompt import chat_prompt
+from upright.chat.template import ChatTemplate, TemplateOptions
 from upright.messages import RequestFault
 from upright.supervise.journal import CrashesEngine, DeadlinePassed, EngineGone
 
@@ -622,3 +625,11 @@ def test_a_body_that_is_not_there_yet_when_the_server_stops(server: Server, monk
             server.service.state = "ready"
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"shutting down" in answer and b"retry-after: 3" in answer
+
+
+def test_a_reserved_text_that_a_template_writes_beside_the_contents(vision_context: ChatContext) -> None:
+    template = ChatTemplate("{% for message in messages %}{{ message.name }}: {{ message.content }}{% endfor %}", {})
+    context = dataclasses.replace(vision_context, template=template)
+    messages = [{"role": "user", "name": "<|video_pad|>", "content": "x"}]
+    with pytest.raises(BadRequest, match=r"messages holds the text <\|video_pad\|>, which this model reserves"):
+        asyncio.run(chat_prompt(context, messages, TemplateOptions()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from tests.training.worlds import small_world
 from training.batches import Arrays, Budget, draw, filled, pack
@@ -15,12 +16,7 @@ from training.encode import NOTHING, Encoder
 from training.model import Reader, to_device
 from training.render.lines import word
 from training.render.nothing import nothing
-from training.shape import Shape
 
-SHAPE = Shape(
-    vocabulary=272, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=96, sections=(4, 6, 6), vision_hidden=64,
-    vision_layers=2, vision_heads=2, vision_ratio=2,
-)  # fmt: skip
 BUDGET = Budget(patches=1200, tokens=1600, learnt=300, conversations=12)
 
 

@@ -10,18 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from training.batches import pack
 from training.checkpoint import load_parts, save, save_parts, weights_of
 from training.encode import NOTHING, Encoder
 from training.model import Batch, Reader, to_device
 from training.samples import Pixels, Sample, Turn
-from training.shape import READER, Shape
-
-SHAPE = Shape(
-    vocabulary=272, hidden=64, layers=2, heads=2, kv_heads=1, intermediate=96, sections=(4, 6, 6), vision_hidden=64,
-    vision_layers=2, vision_heads=2, vision_ratio=2,
-)  # fmt: skip
+from training.shape import READER
 
 
 @pytest.fixture(scope="module")

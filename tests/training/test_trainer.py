@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
-from tests.training.test_batches import SHAPE
 from tests.training.worlds import small_world
 from training.batches import Budget, draw, filled, pack
 from training.checkpoint import load_parts
@@ -86,6 +86,8 @@ def test_the_files_have_the_last_weights_and_their_mean(batch: Batch, tmp_path: 
         stage.step(batch, 0.0)
         seen.append(part.detach().clone())
     stage.save(tmp_path)
+    stage.take_mean()
+    stage.save_mean(tmp_path)
     torch.testing.assert_close(load_parts(tmp_path, "last")[name], seen[-1].half())
     torch.testing.assert_close(load_parts(tmp_path, "mean")[name], torch.stack(seen).mean(0).half(), atol=1e-3, rtol=0)
     assert torch.equal(part.half(), load_parts(tmp_path, "mean")[name]), "and that is what is measured"

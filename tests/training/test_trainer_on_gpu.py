@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
-from tests.training.test_batches import SHAPE
 from tests.training.worlds import small_world
 from training.batches import Budget, draw, filled, pack
 from training.encode import Encoder

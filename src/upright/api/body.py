@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,13 +14,13 @@ from upright.api.errors import ApiError, ClientGone
 from upright.api.front import Front
 from upright.api.schemas import SAFE_DIGITS
 from upright.chat.errors import BadRequest
+from upright.chat.json_text import HalfCharacter, read_json_text
 from upright.supervise.service import EngineService, EngineUnavailable
 
 DISCARDED_TIMES = 8  # a client that sends too much is heard out for so many limits, so that it gets to read the answer
 PATIENCE = 30.0  # seconds that a body may take …
 SLOWEST = 16 * 1024  # … and one more for so many bytes of it that have come
 LOOK_SECONDS = 0.5  # between two looks at whether the server is being stopped
-HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")  # may be one; two of them are a character
 
 
 async def read_json(request: Request, front: Front) -> dict[str, Any]:
@@ -137,15 +135,9 @@ def _with_odd_numbers(body: bytes, error: orjson.JSONDecodeError) -> Any:
     """
     if b"NaN" in body or b"Infinity" in body or "infinity" in str(error):
         try:
-            content = json.loads(body, parse_int=_number)
-            if HALF_A_PAIR.search(body):
-                json.dumps(content, ensure_ascii=False).encode()
-            return content
-        except UnicodeEncodeError as fault:
-            half = f"\\u{ord(fault.object[fault.start]):04x}"
-            raise BadRequest(
-                f"the body is not valid JSON: {half} is half of a character", None, "invalid_json"
-            ) from fault
+            return read_json_text(body.decode(), _number)
+        except HalfCharacter as half:
+            raise BadRequest(f"the body is not valid JSON: {half}", None, "invalid_json") from half
         except (ValueError, RecursionError):
             pass  # broken in another way too, of which the first error tells
     raise BadRequest(f"the body is not valid JSON: {error}", None, "invalid_json") from error

@@ -34,13 +34,7 @@ async def completions(request: Request) -> Response:
 async def _respond(front: Front, content: dict[str, Any]) -> Response:
     body = parse(CompletionBody, content)
     model = check_model(front.context, body.model)
-    listed = split_prompts(body.prompt)
-    if len(listed) * body.n > MOST_SEQUENCES:
-        raise BadRequest(
-            f"{len(listed)} prompts with {body.n} answers each are {len(listed) * body.n} sequences; one request may "
-            f"have {MOST_SEQUENCES} at most: send several requests",
-            "prompt",
-        )
+    listed = split_prompts(body.prompt, body.n)
     admit(front, body.n, len(listed))
     prompts = tuple([await _prompt(front.context, one, body.add_special_tokens, name) for name, one in listed])
     labels = Labels(new_id("cmpl"), model, prompts)
@@ -48,8 +42,10 @@ async def _respond(front: Front, content: dict[str, Any]) -> Response:
     return await answer(front, make_job(front, body, labels, form, body.max_tokens, body.logprobs, "prompt"))
 
 
-def split_prompts(prompt: Any) -> list[tuple[str, str | list[int]]]:
+def split_prompts(prompt: Any, answers: int) -> list[tuple[str, str | list[int]]]:
     """The prompts of a request, each with the name of its field: a text, token ids, or a list of either.
+
+    `answers`: how many each is to have.
 
     Raises: BadRequest.
     """
@@ -60,8 +56,12 @@ def split_prompts(prompt: Any) -> list[tuple[str, str | list[int]]]:
     if type(prompt[0]) is int:
         wrong = next(place for place, one in enumerate(prompt) if type(one) is not int)
         raise BadRequest(f"prompt[{wrong}] must be a token id, as what is before it", f"prompt[{wrong}]")
-    if len(prompt) > MOST_SEQUENCES:
-        raise BadRequest(f"{len(prompt):,} prompts: one request may have {MOST_SEQUENCES} at most", "prompt")
+    if len(prompt) * answers > MOST_SEQUENCES:  # before any of them is looked at
+        raise BadRequest(
+            f"{len(prompt):,} prompts with {answers} answers each are {len(prompt) * answers:,} sequences; one request "
+            f"may have {MOST_SEQUENCES} at most: send several requests",
+            "prompt",
+        )
     named = [(f"prompt[{place}]", one) for place, one in enumerate(prompt)]
     for name, one in named:
         if not isinstance(one, str) and not _is_ids(one):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from upright.chat.errors import BadRequest
+from upright.chat.json_text import read_json_text
 
 TEXT_TYPES = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 IMAGE_TYPES = {"image_url": "image_url", "input_image": "image_url", "image": "image"}
@@ -120,8 +120,7 @@ def _tool_calls(calls: Any, where: str) -> list[dict[str, Any]]:
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             try:
-                arguments = json.loads(arguments) if arguments.strip() else {}
-                json.dumps(arguments, ensure_ascii=False).encode()  # a half of a character is no text
+                arguments = read_json_text(arguments) if arguments.strip() else {}
             except (ValueError, RecursionError) as error:
                 name = f"{where}[{index}].function.arguments"
                 raise BadRequest(f"{name} is not valid JSON: {error}", name) from error

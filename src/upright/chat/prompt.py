@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,14 +52,16 @@ async def chat_prompt(
     images = await _gather([_load_image(context, part, rules) for part in parts]) if rules is not None else []
     text = context.template.render(turns, options, context.image_placeholder)
     _check_characters(context, len(text), "messages")
-    _check_rendered(context, text)
+    # A template writes more of a request than its contents, such as names and tools. Images are counted below.
+    reserved = [token for token_id, token in context.media_tokens.items() if token_id != context.model.image_token_id]
+    _check_text(reserved, text, "messages")
     ids = await context.tokenizer.encode_async(text, add_special_tokens)
     return _place_images(context, ids, images, tuple(part.param for part in parts))
 
 
 async def text_prompt(context: ChatContext, text: str, add_special_tokens: bool, param: str = "prompt") -> Prompt:
     """Encode a text as it is. Raises: BadRequest."""
-    _check_text(context, text, param)
+    _check_text(context.media_tokens.values(), text, param)
     _check_characters(context, len(text), param)
     ids = await context.tokenizer.encode_async(text, add_special_tokens)
     if not ids:
@@ -136,24 +138,12 @@ def _check_count(context: ChatContext, messages: Sequence[Any]) -> None:
 def _check_texts(context: ChatContext, turns: Sequence[Turn]) -> None:
     for index, turn in enumerate(turns):
         for text in turn.texts:
-            _check_text(context, text, f"messages[{index}].content")
+            _check_text(context.media_tokens.values(), text, f"messages[{index}].content")
 
 
-def _check_rendered(context: ChatContext, text: str) -> None:
-    """Whatever of a request a template writes, such as a role or a tool: images are counted later, and nothing else may
-    stand for one.
-    """
-    for token_id, token in context.media_tokens.items():
-        if token_id != context.model.image_token_id and token in text:
-            raise BadRequest(
-                f"messages or tools hold {token}, which this model reserves for images and videos; take it out",
-                "messages",
-            )
-
-
-def _check_text(context: ChatContext, text: str, param: str) -> None:
+def _check_text(reserved: Iterable[str], text: str, param: str) -> None:
     """A placeholder in a client's text would be taken for an image; refuse it rather than change the text."""
-    for token in context.media_tokens.values():
+    for token in reserved:
         if token in text:
             raise BadRequest(
                 f"{param} holds the text {token}, which this model reserves for images and videos; take it out", param

@@ -42,10 +42,11 @@ class ChatTemplate:
         try:
             self._template = environment().from_string(source)
             self._tool_template = environment().from_string(tool_source) if tool_source else self._template
-            self._names = _names_in(source) | _names_in(tool_source or "")
-            self._words = _words_in(source) | _words_in(tool_source or "")
+            trees = [environment().parse(text) for text in (source, tool_source or "")]
         except jinja2.TemplateSyntaxError as error:
             raise TokenizerError(f"the chat template has a syntax error in line {error.lineno}: {error}") from error
+        self._names = frozenset().union(*map(_names_in, trees))
+        self._words = frozenset().union(*map(_words_in, trees))
         self._special_tokens = dict(special_tokens)
         self.takes_lists = self._understands([{"type": "text", "text": PROBE}])
         self.takes_strings = not self.takes_lists or self._understands(PROBE)
@@ -167,16 +168,15 @@ def find_templates(directory: Path, settings: Mapping[str, Any]) -> dict[str, st
     return found
 
 
-def _names_in(source: str) -> frozenset[str]:
-    """Every variable that a template mentions. Raises: jinja2.TemplateSyntaxError."""
-    return frozenset(name.name for name in environment().parse(source).find_all(nodes.Name))
+def _names_in(tree: nodes.Template) -> set[str]:
+    """Every variable that a template mentions."""
+    return {name.name for name in tree.find_all(nodes.Name)}
 
 
-def _words_in(source: str) -> frozenset[str]:
-    """Every text and every attribute that a template compares with or asks for. Raises: jinja2.TemplateSyntaxError."""
-    tree = environment().parse(source)
+def _words_in(tree: nodes.Template) -> set[str]:
+    """Every text and every attribute that a template compares with or asks for."""
     texts = {const.value for const in tree.find_all(nodes.Const) if isinstance(const.value, str)}
-    return frozenset(texts | {get.attr for get in tree.find_all(nodes.Getattr)})
+    return texts | {get.attr for get in tree.find_all(nodes.Getattr)}
 
 
 def _named(value: Any) -> dict[str, str]:
