@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import multiprocessing
+import signal
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -76,6 +77,7 @@ class Feeder:
 
 def _feed(make: Callable[[int], Arrays], index: int, step: int, memory: mmap.mmap, size: int, pipe: Connection) -> None:
     die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C, which the one that trains answers
     try:
         while True:
             arrays = make(index)

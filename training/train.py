@@ -4,9 +4,10 @@
                                  [--from DIRECTORY] [--recipe whole] [--decay]
 
 OUT gets the weights of the last step and their mean over the last thousand or so, in parts (`training.checkpoint`), the
-state of the optimiser, and log.jsonl. Stages before the last keep the learning rate; with --decay it falls to nothing
-over the whole of the stage. With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes
-of its own; a step learns from a batch of each.
+state of the optimiser, and log.jsonl; the last weights are saved every two minutes besides. Ctrl-C ends a stage as if its
+time were up. Stages before the last keep the learning rate; with --decay it falls to nothing over the whole of the stage.
+With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes of its own; a step learns from a
+batch of each.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +41,7 @@ from training.world import Split, World
 
 TOLD_EVERY = 100  # steps
 CLOCK_EVERY = 20  # steps: all processes go by the first one's clock
+SAVED_EVERY = 120.0  # seconds: a machine that is lost costs no more
 HELD_OUT = 24  # batches at the end
 BATCH_BYTES = 48 * 2**20
 FONTS, TEXTS = Path("training/data/fonts"), Path("training/data/texts")
@@ -108,7 +112,9 @@ def _train(options: argparse.Namespace, group: Group, feeder: Feeder, held_out: 
             gpus=place.size,
             **{k: str(v) for k, v in vars(options).items()},
         )
-        _steps(options, group, trainer, Ahead(feeder, device), tell)
+        stopped = threading.Event()
+        signal.signal(signal.SIGINT, lambda *_: stopped.set())
+        _steps(options, group, trainer, Ahead(feeder, device), stopped, tell)
         if place.first:
             trainer.save(options.out)
         trainer.take_mean()
@@ -118,16 +124,25 @@ def _train(options: argparse.Namespace, group: Group, feeder: Feeder, held_out: 
 
 
 def _steps(
-    options: argparse.Namespace, group: Group, trainer: Trainer, ahead: Ahead, tell: Callable[..., None]
+    options: argparse.Namespace,
+    group: Group,
+    trainer: Trainer,
+    ahead: Ahead,
+    stopped: threading.Event,
+    tell: Callable[..., None],
 ) -> None:
     """All of a stage, told about every TOLD_EVERY."""
     batches = reused(ahead, ahead.ready, options.uses, options.seed)
     first, done = trainer.steps, 0.0
-    began = told = time.monotonic()
+    began = told = saved = time.monotonic()
     drawn = 0
     while not options.steps or trainer.steps - first < options.steps:
         if (trainer.steps - first) % CLOCK_EVERY == 0:
-            done = group.told((time.monotonic() - began) / (60 * options.minutes))
+            now = time.monotonic()
+            done = group.told(1.0 if stopped.is_set() else (now - began) / (60 * options.minutes))
+            if group.place.first and now - saved > SAVED_EVERY:
+                trainer.save(options.out)
+                saved = now
         if done >= 1.0:
             return
         trainer.step(next(batches), done)

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Upright beside vLLM on this GPU: the same loads in one run, and how they compare.
 
-Usage: beside_vllm.py MODEL KIT [--parts engine,server] [--only WORDS] [--quick] [-- more options of Upright]
+Usage: beside_vllm.py MODEL KIT [--parts engine,server] [--only WORDS] [--quick]
+                      [--utilization 0.9] [-- more options of Upright]
 
 KIT is what rivals/vllm_gpu_kit.sh unpacks. `engine` is each by itself, without HTTP; `server` is each behind HTTP, with
 one client for both. Random weights in bfloat16. vLLM's start takes one to three minutes in each part. Prints a table
 for each part, and what each engine takes of the memory beside weights, KV cache and graphs; JSON to
-$OUT/beside_vllm.json, after every step, so that a limit of time costs no more than the rest.
+$OUT/beside_vllm.json, after every step, so that a limit of time costs no more than the rest. A card that other programs
+use needs a smaller --utilization, which engines by themselves are given.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ Rows = list[dict[str, Any]]
 def engine_of_upright(options: argparse.Namespace, place: Path) -> Rows:
     file = place / "upright.json"
     more = ["--max-model-len", CONTEXT, "--max-pixels", PIXELS, *options.more, *_selection(options)]
+    more += ["--gpu-memory-utilization", str(options.utilization)]
     command = [*UPRIGHT, "bench", options.model, *DUMMY, "--json", str(file), *more]
     code = ended(command, environment(), None)
     if not file.exists():
@@ -62,7 +65,8 @@ def engine_of_vllm(options: argparse.Namespace, place: Path) -> Rows:
     file = place / "vllm.json"
     command = [sys.executable, str(ROOT / "bench/rivals/vllm_offline.py"), options.model, "--json", str(file)]
     log = place / "vllm-engine.log"
-    code = ended([*command, *_selection(options)], environment(options.kit), log)
+    command += ["--utilization", str(options.utilization), *_selection(options)]
+    code = ended(command, environment(options.kit), log)
     if not file.exists():
         raise RuntimeError(f"code {code}: {log.read_text(errors='replace')[-1500:]}")
     rows: Rows = json.loads(file.read_text())["rows"]
@@ -142,6 +146,7 @@ def main() -> None:
     parser.add_argument("--parts", default="engine,server")
     parser.add_argument("--only")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--utilization", type=float, default=0.9, help="share of the GPU's memory")
     options = parsed(parser)
     if options.only and "," in options.parts:
         parser.error("--only names cases of one part; say which with --parts engine, or --parts server")

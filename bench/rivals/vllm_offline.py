@@ -20,7 +20,6 @@ from vllm import LLM, SamplingParams
 
 from upright.engine.bench_cases import Case, chosen, picture
 
-UTILIZATION = 0.9  # of the GPU's memory
 IMAGE_PROMPT = (
     "<|im_start|>user\n<|vision_start|><|image_pad|><|vision_end|>Read this page.<|im_end|>\n<|im_start|>assistant\n"
 )
@@ -61,14 +60,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--only", default="")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--utilization", type=float, default=0.9, help="share of the GPU's memory")
     options = parser.parse_args()
     began = time.perf_counter()
     llm = LLM(
         model=options.model, load_format="dummy", dtype="bfloat16", max_model_len=8192, max_num_seqs=256,
-        gpu_memory_utilization=UTILIZATION,
+        gpu_memory_utilization=options.utilization,
         limit_mm_per_prompt={"image": 1, "video": 0}, mm_processor_kwargs={"max_pixels": 2007040},
     )  # fmt: skip
-    found: dict[str, Any] = {"start_seconds": time.perf_counter() - began, "utilization": UTILIZATION, "rows": []}
+    found: dict[str, Any] = {
+        "start_seconds": time.perf_counter() - began,
+        "utilization": options.utilization,
+        "rows": [],
+    }
     rng, seed = random.Random(0), 0
     for case in chosen(tuple(word for word in options.only.split(",") if word), options.quick, "cuda"):
         few = Case(case.name, min(4, case.requests), case.prompt, min(4, case.output), case.image)
