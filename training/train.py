@@ -3,11 +3,11 @@
     python -m training.train OUT --tokenizer DIRECTORY [--fonts DIRECTORY] [--texts DIRECTORY] [--minutes 9]
                                  [--from DIRECTORY] [--recipe whole] [--decay]
 
-OUT gets the weights of the last step and their mean over the last thousand or so, in parts (`training.checkpoint`), the
-state of the optimiser, and log.jsonl; the last weights are saved every two minutes besides. Ctrl-C ends a stage as if its
-time were up. Stages before the last keep the learning rate; with --decay it falls to nothing over the whole of the stage.
-With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes of its own; a step learns from a
-batch of each.
+OUT gets the weights of the last step and their mean over the last thousand or so, in parts (`training.checkpoint`),
+the state of the optimiser, and log.jsonl; the last weights are saved every two minutes besides. Ctrl-C ends a stage as
+if its time were up. Stages before the last keep the learning rate; with --decay it falls to nothing over the whole of
+the stage. With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes of its own; a
+step learns from a batch of each.
 """
 
 from __future__ import annotations
