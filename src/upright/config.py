@@ -14,6 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, ValidationError
 
+from upright import reader
+
 ENVIRONMENT_PREFIX = "UPRIGHT_"
 
 UNITS = {"": 1, "b": 1} | {
@@ -57,7 +59,10 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    model: str = Field(description="A directory, or an id on Hugging Face or ModelScope.")
+    model: str = Field(
+        str(reader.DIRECTORY),
+        description="A directory, or an id on Hugging Face or ModelScope; without one, the reader inside Upright.",
+    )
     model_source: Literal["huggingface", "modelscope"] = Field("huggingface", description="Where an id is looked up.")
     revision: str | None = Field(None, description="Branch, tag or commit of the model to use.")
     offline: bool = Field(False, description="Use only what is on disk already; download nothing.")
@@ -121,6 +126,12 @@ class ServeConfig(EngineConfig):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What clients may call the model; the first is shown."""
+        own = reader.NAME if self.model == str(reader.DIRECTORY) else self.model
+        return self.served_model_name or (own,)
+
 
 def environment_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Settings in the environment, by field name. Raises: ConfigError for a name with the prefix that is no option."""
@@ -183,12 +194,9 @@ def make_config(
         for problem in error.errors():
             option = str(problem["loc"][0])
             flag = "MODEL" if option == "model" else "--" + option.replace("_", "-")
-            if problem["type"] == "missing":
-                lines.append(f"{flag} is needed")
-            else:
-                given = "" if option == "api_key" else f", got {problem['input']!r}"  # a secret stays one
-                told = problem["msg"].removeprefix("Value error, ")  # what pydantic puts before our own words
-                lines.append(f"{flag} ({origin[option]}): {told}{given}")
+            given = "" if option == "api_key" else f", got {problem['input']!r}"  # a secret stays one
+            told = problem["msg"].removeprefix("Value error, ")  # what pydantic puts before our own words
+            lines.append(f"{flag} ({origin[option]}): {told}{given}")
         raise ConfigError("; ".join(lines)) from error
 
 

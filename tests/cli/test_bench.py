@@ -176,7 +176,6 @@ def test_a_step_is_held_against_the_device() -> None:
         (["--http", "ftp://x"], 2, "no address"),
         (["--http", "http://127.0.0.1:1"], 1, "does not answer"),
         (["m", "--load", "page"], 2, "--http"),
-        ([], 2, "MODEL is needed"),
     ],
 )
 def test_what_cannot_be_measured_is_told(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from upright import reader
 from upright.config import ConfigError, ServeConfig, make_config
 
 
@@ -37,6 +38,13 @@ def test_every_option_can_be_set_in_every_place(file: Path) -> None:
     assert (from_file.kv_cache_memory, from_file.download_dir) == (2 * 2**30, Path("/d"))
 
 
+def test_without_a_model_it_is_the_reader_under_its_own_name(file: Path) -> None:
+    assert (make_config({}, {}).model, make_config({}, {}).names) == (str(reader.DIRECTORY), ("reader",))
+    assert make_config({"served_model_name": "a,b"}, {}).names == ("a", "b")
+    file.write_text("model: m")
+    assert make_config({}, {}, file).names == ("m",)
+
+
 def test_an_empty_file_sets_nothing(file: Path) -> None:
     file.write_text("# nothing yet\n")
     assert make_config({"model": "m"}, {}, file) == ServeConfig(model="m")
@@ -61,7 +69,6 @@ def test_sizes(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("given", "environment", "content", "words"),
     [
-        ({}, {}, "", ["MODEL is needed"]),
         ({"model": "m", "port": "70000"}, {}, "", ["--port (the command line)", "65535", "'70000'"]),
         ({"model": "m", "port": "-1"}, {"UPRIGHT_BLOCK_SIZE": "0"}, "", ["--port", "--block-size (the environment)"]),
         ({"model": "m"}, {"UPRIGHT_PORTS": "1"}, "", ["UPRIGHT_PORTS names no option", "did you mean UPRIGHT_PORT?"]),

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from stand_in_hub import Repository, StandInHub
 
+from upright import reader
 from upright.config import ServeConfig
 from upright.plan.source import ModelNotFound, SourceError, find_model
 from upright.plan.source_errors import check_space
@@ -120,6 +121,18 @@ def refused_port() -> int:
 
 def test_directory_is_taken_as_it_is(tmp_path: Path) -> None:
     assert find_model(ServeConfig(model=str(tmp_path)), lambda _: None) == tmp_path
+
+
+def test_a_reader_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "DIRECTORY", tmp_path)
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).touch()
+    own = ServeConfig(model=str(tmp_path))
+    with pytest.raises(ModelNotFound, match=r"lacks model\.safetensors; install upright-serve again .* name a MODEL"):
+        find_model(own, lambda _: None)
+    assert find_model(ServeConfig(model=own.model, load_format="dummy"), lambda _: None) == tmp_path
+    (tmp_path / "model.safetensors").touch()
+    assert find_model(own, lambda _: None) == tmp_path
 
 
 @pytest.mark.parametrize("model", ["/no/such/directory", "./missing", "a/b/c", "owner/", "~/missing", "owner/mo del"])

@@ -37,7 +37,7 @@ class ChatContext:
         """Read the tokenizer and the template of a model directory. Raises: TokenizerError."""
         tokenizer = Tokenizer.load(directory)
         return cls(
-            names=config.served_model_name or (config.model,),
+            names=config.names,
             model=model,
             config=config,
             tokenizer=tokenizer,

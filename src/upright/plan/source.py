@@ -10,7 +10,9 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
+from upright import reader
 from upright.config import ServeConfig
+from upright.logs import few
 from upright.messages import Loading
 
 Progress = Callable[[Loading], None]
@@ -19,6 +21,7 @@ WEIGHTS = "*.safetensors"
 FILES = ("*.json", "*.jinja", "*.txt", WEIGHTS)
 # Other formats of the same model live in folders, and Mistral's own format beside it: gigabytes that nobody reads.
 UNUSED = ("*/*", "consolidated*")
+IN_CHECKOUT = "src/upright/reader"
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 
@@ -38,6 +41,8 @@ def find_model(config: ServeConfig, progress: Progress) -> Path:
     Raises: ModelNotFound, SourceError.
     """
     path = Path(config.model).expanduser()
+    if path == reader.DIRECTORY:
+        check_reader(config)
     if path.is_dir():
         return path
     check_id(config, path)
@@ -48,6 +53,18 @@ def find_model(config: ServeConfig, progress: Progress) -> Path:
     found: Path = source.download(config, progress)
     check_snapshot(config, found)
     return found
+
+
+def check_reader(config: ServeConfig) -> None:
+    """Raises: ModelNotFound when the installation is without the reader's files; random weights need only its shape."""
+    needed = ("config.json", "tokenizer.json") + (("model.safetensors",) if config.load_format != "dummy" else ())
+    missing = [name for name in needed if not (reader.DIRECTORY / name).is_file()]
+    if missing:
+        raise ModelNotFound(
+            f"no MODEL is named, and the reader that comes with Upright is not whole: {reader.DIRECTORY} lacks "
+            f"{few(missing)}; install upright-serve again (in a checkout: `git checkout -- {IN_CHECKOUT}`), "
+            "or name a MODEL"
+        )
 
 
 def check_id(config: ServeConfig, path: Path) -> None:

@@ -106,8 +106,7 @@ def _bench(given: Mapping[str, Any], config_file: Path | None) -> Bench:
     from upright.cli.bench.loads import chosen_loads, own_load
     from upright.cli.bench.server_bench import ServerBench
 
-    # A server needs no MODEL, but its key may stand in any place where options do
-    keys = make_config({"model": ""} | settings, os.environ, config_file).api_key
+    keys = make_config(settings, os.environ, config_file).api_key  # it may stand in any place where options do
     if "load" in given:
         own = {name: given[name] for name in LOAD_OPTIONS if name in given}
         loads: tuple[Load, ...] = (own_load(given["load"], **own),)
