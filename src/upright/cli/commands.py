@@ -6,6 +6,7 @@ import typer
 
 from upright import __version__
 from upright.cli.bench.command import bench_command
+from upright.cli.demo.command import demo_command
 from upright.cli.incidents import incidents_command
 from upright.cli.parse.command import parse_command
 from upright.cli.serve import serve_command
@@ -33,6 +34,7 @@ def main(
     """Serve vision-language models behind the OpenAI API, and stay on your feet."""
 
 
+app.command("demo")(demo_command())
 app.command("serve")(serve_command())
 app.command("parse")(parse_command)
 app.command("bench")(bench_command())

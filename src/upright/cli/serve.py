@@ -11,7 +11,7 @@ import platform
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,10 @@ KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that no
 GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request has ended
 LOG_WIDTH = 200
 
+# What is done with a server once it serves, given its address; whether it shall go on serving afterwards.
+Visit = Callable[[str, ServeConfig], Awaitable[bool]]
 
-SUMMARY = """Serve MODEL behind the OpenAI API.
+SUMMARY = """Serve MODEL behind the OpenAI API; without MODEL, the small reader that comes with Upright.
 
 Every option is also an environment variable, UPRIGHT_MAX_NUM_SEQS=8 for --max-num-seqs 8, and a key of the file of
 --config, `max-num-seqs: 8`; the command line wins over the environment, and that over the file.
@@ -49,10 +51,11 @@ Every option is also an environment variable, UPRIGHT_MAX_NUM_SEQS=8 for --max-n
 
 
 def serve_command() -> Callable[..., None]:
-    return with_options(_run, SUMMARY)
+    return with_options(serve, SUMMARY)
 
 
-def _run(given: dict[str, Any], config_file: Path | None) -> None:
+def serve(given: dict[str, Any], config_file: Path | None, visit: Visit | None = None) -> None:
+    """Until told to stop, or until `visit` has had enough; ends the process."""
     began = time.monotonic()
     try:
         config = make_config(given, os.environ, config_file)
@@ -67,14 +70,16 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
             state = _state_directory(config)
             listener = listen(config.host, config.port)
             with asyncio.Runner(loop_factory=_new_loop) as runner:
-                code = runner.run(_serve(config, listener, state, began))
+                code = runner.run(_serve(config, listener, state, began, visit))
     except CannotServe as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
     sys.exit(code)
 
 
-async def _serve(config: ServeConfig, listener: socket.socket, state: Path | None, began: float) -> int:
+async def _serve(
+    config: ServeConfig, listener: socket.socket, state: Path | None, began: float, visit: Visit | None
+) -> int:
     """Load, serve until told to stop, drain. Returns the exit code. Raises: CannotServe."""
     from rich.console import Console
 
@@ -113,7 +118,8 @@ async def _serve(config: ServeConfig, listener: socket.socket, state: Path | Non
                 address = _address(config, listener)
                 seconds = time.monotonic() - began
                 console.print(banner(supervisor.ready, prepared.plan, context, address, seconds))
-                await _until_stopped(signals, serving)
+                if visit is None or await unless(signals.stop, visit(address, config)):
+                    await _until_stopped(signals, serving)
                 await unless(signals.hurry, supervisor.drain(config.drain_timeout))
             finally:
                 supervisor.give_up_requests()

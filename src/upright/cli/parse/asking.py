@@ -37,15 +37,15 @@ class Server:
     def __init__(self, url: str, key: str = "", model: str = "") -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         base = url.rstrip("/").removesuffix("/v1")
-        self._url = base if "://" in base else f"http://{base}"
-        self._client = httpx.AsyncClient(base_url=self._url, headers=headers, timeout=SECONDS)
+        self.url = base if "://" in base else f"http://{base}"
+        self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=SECONDS)
         self._places = asyncio.Semaphore(AT_ONCE)
-        self._model = model
+        self.model = model
 
     async def __aenter__(self) -> Server:
-        if not self._model:
+        if not self.model:
             listed = (await self._asked("GET", "/v1/models")).get("data") or [{}]
-            self._model = str(listed[0].get("id", ""))
+            self.model = str(listed[0].get("id", ""))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -72,19 +72,29 @@ class Server:
         await gathered([read(index, ask) for index, ask in questions.items()])
         return page
 
+    async def answer(self, picture: Image.Image, question: str) -> str:
+        """What the model says of a picture when it is asked in plain words. Raises: NoAnswer."""
+        url = await asyncio.to_thread(lambda: data_url(picture))
+        messages = [{"role": "user", "content": _content(url, question)}]
+        choice = await self._chosen({"model": self.model, "temperature": 0.0, "messages": messages})
+        return str(choice["message"]["content"] or "")
+
     async def _ask(self, ask: Ask, picture: Callable[[], Image.Image]) -> tuple[str, bool]:
         """The answer, and whether it ended by itself. Raises: NoAnswer."""
         async with self._places:
-            url = await asyncio.to_thread(lambda: data_url(picture()))
-            content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": ask.prompt}]
+            content = _content(await asyncio.to_thread(lambda: data_url(picture())), ask.prompt)
             body = {
-                "model": self._model, "temperature": 0.0, "skip_special_tokens": False,
+                "model": self.model, "temperature": 0.0, "skip_special_tokens": False,
                 "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}],
                 "presence_penalty": ask.presence_penalty, "frequency_penalty": ask.frequency_penalty,
                 "vllm_xargs": {"no_repeat_ngram_size": NO_REPEATS},
             }  # fmt: skip
-            choice = (await self._asked("POST", "/v1/chat/completions", body))["choices"][0]
+            choice = await self._chosen(body)
         return str(choice["message"]["content"] or "").removesuffix("<|im_end|>"), choice["finish_reason"] != "length"
+
+    async def _chosen(self, body: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = (await self._asked("POST", "/v1/chat/completions", body))["choices"][0]
+        return found
 
     async def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -93,16 +103,20 @@ class Server:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = str(error) or type(error).__name__
             raise NoAnswer(
-                f"{self._url} does not answer: {why}; start a server with `upright serve`, or name another with --url"
+                f"{self.url} does not answer: {why}; start a server with `upright serve`, or name another with --url"
             ) from error
         except ValueError as error:
             raise NoAnswer(
-                f"{self._url}{path} answers {response.status_code} without JSON: is it an OpenAI API?"
+                f"{self.url}{path} answers {response.status_code} without JSON: is it an OpenAI API?"
             ) from error
         if response.status_code != 200:
             told = answer.get("error") or {}
-            raise NoAnswer(f"{self._url}{path} answers {response.status_code}: {told.get('message') or answer}")
+            raise NoAnswer(f"{self.url}{path} answers {response.status_code}: {told.get('message') or answer}")
         return answer
+
+
+def _content(url: str, text: str) -> list[dict[str, Any]]:
+    return [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}]
 
 
 async def gathered(work: list[Awaitable[None]]) -> None:

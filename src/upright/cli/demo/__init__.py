@@ -1,0 +1,1 @@
+"""`upright demo`: what the reader can do, shown at once."""

@@ -1,0 +1,38 @@
+"""A page is read, a question is answered, and it is said how to ask more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+from upright import reader
+from upright.cli.demo.pasting import curl_command, python_lines
+from upright.cli.parse.asking import Server
+from upright.cli.parse.command import read_pages
+from upright.cli.parse.markdown import markdown_of
+from upright.cli.parse.pictures import open_page
+
+
+async def show(url: str, key: str) -> None:
+    """What the server there makes of the pictures that come with Upright, on standard output. Raises: NoAnswer."""
+    began = time.monotonic()
+    page = await asyncio.to_thread(open_page, reader.PAGE)
+    (found,) = await read_pages([page], url, key)
+    seconds, count = time.monotonic() - began, len(found.texts)
+    _say(f"The page {reader.PAGE}, laid out and read in {seconds:.1f} s, {count} block{'' if count == 1 else 's'}:")
+    _say(markdown_of(found.blocks, found.texts) or "(the model finds nothing on it)")
+
+    asked, next_asked, *_ = [one["question"] for one in json.loads(reader.SAMPLES.read_text())["receipt"]["questions"]]
+    async with Server(url, key) as server:
+        answer = await server.answer(await asyncio.to_thread(open_page, reader.RECEIPT), asked)
+        _say(f"The receipt {reader.RECEIPT}:\n{asked}\n{answer}")
+        _say("Ask more, of this picture or of yours; with curl:")
+        _say(curl_command(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
+        _say("in Python, after `pip install openai`:")
+        _say(python_lines(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
+        _say(f"or have your own page read:\n\nupright parse PICTURE --url {server.url}")
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}", flush=True)
