@@ -55,6 +55,7 @@ def save(weights: dict[str, Tensor], shape: Shape, tokenizer: Path, out: Path) -
     out.mkdir(parents=True, exist_ok=True)
     halves = {key: weight.to("cpu", torch.float16).contiguous() for key, weight in weights.items()}
     save_file(halves, out / "model.safetensors", {"format": "pt"})
+    (out / "model.safetensors").chmod(0o644)  # it is made for its owner alone, and would be installed so
     found = Tokenizer.from_file(str(tokenizer / "tokenizer.json"))
     ids = {text: number for text, number in found.get_vocab(with_added_tokens=True).items() if text.startswith("<|")}
     for name, content in (
