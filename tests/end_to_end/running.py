@@ -56,10 +56,14 @@ def processes(mark: str) -> list[psutil.Process]:
 class RunningServer:
     """`upright serve`, from its start until nothing of it is left."""
 
-    def __init__(self, model: Path, directory: Path, *options: str, faults: bool = False, **environment: str) -> None:
+    def __init__(
+        self, model: Path | None, directory: Path, *options: str, faults: bool = False, command: str = "serve",
+        **environment: str,
+    ) -> None:  # fmt: skip
         """`faults`: `ask_for` can make it fail. Its state is kept in `directory`, where another one may go on with it.
 
-        Environment variables of the server are given by name.
+        Without a model it is the reader that comes with Upright. `command` may be another that serves. Environment
+        variables of the server are given by name.
         """
         self.mark = uuid.uuid4().hex
         self.directory = directory
@@ -73,12 +77,10 @@ class RunningServer:
             self.process = subprocess.Popen(
                 [
                     UPRIGHT,
-                    "serve",
-                    str(model),
+                    command,
+                    *((str(model), "--served-model-name", "tiny") if model is not None else ()),
                     "--port",
                     "0",
-                    "--served-model-name",
-                    "tiny",
                     "--threads",
                     "1",
                     "--state-dir",
