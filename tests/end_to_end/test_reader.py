@@ -116,10 +116,13 @@ def test_a_page_is_read_whatever_happens_to_the_engine(served: RunningServer) ->
     before = served.status()["deaths"]
     with ThreadPoolExecutor(1) as thread:
         reading = thread.submit(read_page, served)
+        said = served.metrics().get("engine_decode_tokens_total", 0)
         for death in range(1, KILLS + 1):
-            kill_at_work(served)
+            engine = at_work(served, said)
             assert not reading.done()
+            os.kill(engine, signal.SIGKILL)
             eventually(lambda goal=before + death: served.status()["deaths"] == goal, "the engine dies")
+            said = 0  # by the next one
         disturbed = reading.result()
 
     assert disturbed == undisturbed
@@ -127,19 +130,18 @@ def test_a_page_is_read_whatever_happens_to_the_engine(served: RunningServer) ->
     assert served.status()["state"] == "ready"
 
 
-def kill_at_work(server: RunningServer) -> None:
-    """When the engine, the one after a death too, has said something of the page."""
+def at_work(server: RunningServer, said: float) -> int:
+    """The engine's process, when it has said something more of the page than it `said` before."""
 
-    def at_work() -> bool:
-        busy = server.status()["state"] == "ready" and server.status()["in_flight"]
+    def working() -> bool:
+        status = server.status()
+        busy = status["state"] == "ready" and status["in_flight"]
         return bool(busy) and server.metrics().get("engine_decode_tokens_total", 0) > said + 10
 
-    eventually(lambda: server.status()["state"] == "ready" and server.status()["in_flight"], "the engine has work")
-    said = server.metrics().get("engine_decode_tokens_total", 0)
-    eventually(at_work, "the engine is at work")
+    eventually(working, "the engine is at work")
     engine = server.engine_pid
     assert engine is not None
-    os.kill(engine, signal.SIGKILL)
+    return engine
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

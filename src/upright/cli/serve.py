@@ -40,7 +40,7 @@ KEEP_ALIVE_SECONDS = 75  # longer than clients keep idle connections, so that no
 GRACEFUL_SHUTDOWN_SECONDS = 5  # for responses to be written once every request has ended
 LOG_WIDTH = 200
 
-# What is done with a server once it serves, given its address; whether it shall go on serving afterwards.
+# What is done with a server once it serves, given its address and its options; whether it shall go on serving.
 Visit = Callable[[str, ServeConfig], Awaitable[bool]]
 
 SUMMARY = """Serve MODEL behind the OpenAI API; without MODEL, the small reader that comes with Upright.

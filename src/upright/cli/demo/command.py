@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
@@ -14,9 +15,7 @@ from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
 from upright.cli.interrupt import INTERRUPTED
 from upright.cli.options import keyword, with_options
 from upright.cli.serve import serve
-
-if TYPE_CHECKING:
-    from upright.config import ServeConfig
+from upright.config import ConfigError, ServeConfig, make_config
 
 SUMMARY = """Serve the reader that comes with Upright, have it read a page and answer a question, and go on serving.
 
@@ -46,7 +45,7 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
         from upright.cli.parse.asking import NoAnswer
 
         try:
-            await show(address, config.api_key[0] if config.api_key else "")
+            await show(address, _key(config))
         except NoAnswer as error:
             raise CannotServe(str(error)) from error
         if not once:
@@ -66,9 +65,17 @@ def _ask(given: dict[str, Any], config_file: Path | None) -> None:
         complain(f"{flags}: with --url no server is started, so this would change nothing; leave it out")
         sys.exit(EXIT_USAGE)
     try:
-        asyncio.run(show(given["url"], given.get("api_key", "")))
+        config = make_config({name: given[name] for name in given.keys() & {"api_key"}}, os.environ)
+        asyncio.run(show(given["url"], _key(config)))
+    except ConfigError as error:
+        complain(str(error))
+        sys.exit(EXIT_USAGE)
     except NoAnswer as error:
         complain(str(error))
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+
+
+def _key(config: ServeConfig) -> str:
+    return config.api_key[0] if config.api_key else ""
