@@ -18,8 +18,8 @@ from upright import reader
 from upright.cli.commands import app
 from upright.cli.demo.pasting import curl_command, python_lines
 
-LAYOUT = "<|box_start|>100 50 900 100<|box_end|><|ref_start|>title<|ref_end|><|rotate_up|><|im_end|>"
-SAID = {"\nLayout Detection:": LAYOUT, "\nText Recognition:": "A title"}
+SAID = {"\nText Recognition:": "A title", "\nTable Recognition:": "<fcel>a cell<nl>"}
+BLOCKS = [one["type"] for one in json.loads(reader.SAMPLES.read_text())["page"]["blocks"]]
 
 
 class Reader(BaseHTTPRequestHandler):
@@ -69,8 +69,10 @@ def test_a_page_is_read_and_a_question_asked(stand_in: tuple[str, type[Reader]])
 
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    assert server.asked == ["\nLayout Detection:", "\nText Recognition:", "What is the total?"]
-    assert " s, 1 block:\n\n# A title\n" in result.stdout
+    prompts = ["\nTable Recognition:" if kind == "table" else "\nText Recognition:" for kind in BLOCKS]
+    assert sorted(server.asked) == sorted([*prompts, "What is the total?"])
+    assert f" its {len(BLOCKS)} blocks are, read in " in result.stdout
+    assert " s:\n\n# A title\n" in result.stdout
     assert "\nWhat is the total?\n1.00\n" in result.stdout
     assert f"\ncurl {url}/v1/chat/completions " in result.stdout
     assert f"base_url='{url}/v1'" in result.stdout

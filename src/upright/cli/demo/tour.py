@@ -12,18 +12,21 @@ from upright.cli.parse.asking import Server
 from upright.cli.parse.command import read_pages
 from upright.cli.parse.markdown import markdown_of
 from upright.cli.parse.pictures import open_page
+from upright.cli.parse.protocol import Block
 
 
 async def show(url: str, key: str) -> None:
     """What the server there makes of the pictures that come with Upright, on standard output. Raises: NoAnswer."""
     began = time.monotonic()
+    samples = json.loads(reader.SAMPLES.read_text())
     page = await asyncio.to_thread(open_page, reader.PAGE)
-    (found,) = await read_pages([page], url, key)
-    seconds, count = time.monotonic() - began, len(found.texts)
-    _say(f"The page {reader.PAGE}, laid out and read in {seconds:.1f} s, {count} block{'' if count == 1 else 's'}:")
-    _say(markdown_of(found.blocks, found.texts) or "(the model finds nothing on it)")
+    blocks = [Block(one["type"], tuple(one["box"])) for one in samples["page"]["blocks"]]
+    (found,) = await read_pages([page], url, key, blocks=blocks)
+    seconds = time.monotonic() - began
+    _say(f"The page {reader.PAGE}, of which it is known where its {len(blocks)} blocks are, read in {seconds:.1f} s:")
+    _say(markdown_of(found.blocks, found.texts))
 
-    asked, next_asked, *_ = [one["question"] for one in json.loads(reader.SAMPLES.read_text())["receipt"]["questions"]]
+    asked, *_, next_asked = [one["question"] for one in samples["receipt"]["questions"]]
     async with Server(url, key) as server:
         answer = await server.answer(await asyncio.to_thread(open_page, reader.RECEIPT), asked)
         _say(f"The receipt {reader.RECEIPT}:\n{asked}\n{answer}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,14 +51,22 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def page(self, picture: Image.Image, tell: Callable[[int, int], None] = lambda done, total: None) -> Page:
-        """Read a page. `tell`: how many of its blocks are read, of how many, as far as is known.
+    async def page(
+        self,
+        picture: Image.Image,
+        tell: Callable[[int, int], None] = lambda done, total: None,
+        blocks: Sequence[Block] | None = None,
+    ) -> Page:
+        """Read a page. `tell`: how many of its blocks are read, of how many, as far as is known. `blocks`: those that
+        it has, where somebody knows them already.
 
         Raises: NoAnswer.
         """
         tell(0, 0)
-        answer, _ = await self._ask(LAYOUT, lambda: squashed(picture))
-        page = Page(read_layout(answer))
+        if blocks is None:
+            answer, _ = await self._ask(LAYOUT, lambda: squashed(picture))
+            blocks = read_layout(answer)
+        page = Page(list(blocks))
         questions = to_read(page.blocks)
         tell(0, len(questions))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from upright.cli.parse.asking import Page
+    from upright.cli.parse.protocol import Block
 
 URL = "http://127.0.0.1:8000"
 
@@ -51,9 +53,16 @@ def parse_command(
 
 
 async def read_pages(
-    pages: list[Image.Image], url: str, key: str = "", model: str = "", console: Console | None = None
+    pages: list[Image.Image],
+    url: str,
+    key: str = "",
+    model: str = "",
+    console: Console | None = None,
+    blocks: Sequence[Block] | None = None,
 ) -> list[Page]:
-    """Pages one after the other, the blocks of each at once. Raises: NoAnswer."""
+    """Pages one after the other, the blocks of each at once; all pages have these `blocks`, if they are known. Raises:
+    NoAnswer.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -72,7 +81,7 @@ async def read_pages(
                     what = f"{name}: {done} of {total} blocks read" if total else f"{name}: finding its blocks"
                     progress.update(task, description=what, completed=done, total=total or None)
 
-                found.append(await server.page(picture, tell))
+                found.append(await server.page(picture, tell, blocks))
                 progress.remove_task(task)
     return found
 
