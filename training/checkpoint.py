@@ -50,6 +50,12 @@ def load_parts(directory: Path, name: str) -> dict[str, Tensor]:
     return {key: weight for file in files for key, weight in load_file(file).items()}
 
 
+def load_start(directory: Path) -> dict[str, Tensor]:
+    """What training goes on from: a stage's last weights, or a model that was finished. Raises: FileNotFoundError."""
+    whole = directory / "model.safetensors"
+    return load_file(whole) if whole.exists() else load_parts(directory, "last")
+
+
 def save(weights: dict[str, Tensor], shape: Shape, tokenizer: Path, out: Path) -> None:
     """A directory that Upright, transformers and vLLM load."""
     out.mkdir(parents=True, exist_ok=True)

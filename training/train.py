@@ -165,7 +165,9 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, default=TEXTS)
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--steps", type=int, default=0, help="at most, of this stage; 0: as many as there is time for")
-    parser.add_argument("--from", dest="start", type=Path, help="where an earlier stage has left its files")
+    parser.add_argument(
+        "--from", dest="start", type=Path, help="where an earlier stage has left its files, or a reader"
+    )
     parser.add_argument("--first", type=int, default=0, help="number of the first batch: none is used twice")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="whole")
     parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate, of AdamW")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.batches import TASKS
-from training.checkpoint import load_parts, save_parts, weights_of
+from training.checkpoint import load_start, save_parts, weights_of
 from training.encode import NOTHING
 from training.feeder import Feeder
 from training.group import Group
@@ -58,7 +58,7 @@ class Trainer:
         self.device = group.place.device
         self.model = Reader(READER).to(self.device)
         if start is not None:
-            self.model.load_state_dict(load_parts(start, "last"), strict=True)
+            self.model.load_state_dict(load_start(start), strict=True)
         self._weights, self._gradients = flattened(self.model)
         self._mean = self._weights.clone()
         self._averaged = 0  # steps of this stage: a mean begins with its first

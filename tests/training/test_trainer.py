@@ -12,7 +12,7 @@ from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from tests.training.worlds import small_world
 from training.batches import Budget, draw, filled, pack
-from training.checkpoint import load_parts
+from training.checkpoint import load_parts, save, weights_of
 from training.encode import Encoder
 from training.group import Group, Place
 from training.model import Batch, to_device
@@ -64,6 +64,16 @@ def test_a_stage_in_two_is_a_stage_in_one(batch: Batch, tmp_path: Path) -> None:
     # the files have halves, so that the weights are not quite the same
     for one, other in zip(rest.model.parameters(), whole.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=2e-3, rtol=2e-2)
+
+
+def test_a_finished_model_may_be_trained_on(batch: Batch, tmp_path: Path) -> None:
+    stage = trainer()
+    stage.step(batch, 0.0)
+    save(weights_of(stage.model), SHAPE, tmp_path / "tokenizer", tmp_path / "reader")
+    rest = trainer(tmp_path / "reader")
+    assert rest.steps == 0
+    for one, other in zip(rest.model.parameters(), stage.model.parameters(), strict=True):
+        assert torch.equal(one.half(), other.half())
 
 
 def test_the_rate_rises_and_falls(batch: Batch) -> None:
