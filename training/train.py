@@ -1,13 +1,13 @@
 """Trains the reader for some minutes, from nothing or from where an earlier stage has left it.
 
     python -m training.train OUT --tokenizer DIRECTORY [--fonts DIRECTORY] [--texts DIRECTORY] [--minutes 9]
-                                 [--from DIRECTORY] [--recipe whole] [--decay]
+                                 [--from DIRECTORY] [--recipe whole] [--fall 1 0]
 
 OUT gets the weights of the last step and their mean over the last thousand or so, in parts (`training.checkpoint`),
 the state of the optimiser, and log.jsonl; the last weights are saved every two minutes besides. Ctrl-C ends a stage as
-if its time were up. Stages before the last keep the learning rate; with --decay it falls to nothing over the whole of
-the stage. With several GPUs: `torchrun --nproc-per-node 2 -m training.train …`, each with --processes of its own; a
-step learns from a batch of each.
+if its time were up. With --fall 1 0 the learning rates fall from their highest to nothing over the whole of the stage;
+two stages may share the way, with --fall 1 0.5 and --fall 0.5 0. With several GPUs: `torchrun --nproc-per-node 2 -m
+training.train …`, each with --processes of its own; a step learns from a batch of each.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _train(options: argparse.Namespace, group: Group, feeder: Feeder, held_out: 
     name = "log.jsonl" if place.first else f"log-{place.rank}.jsonl"
     own = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     with (options.out / name).open("a") as log, torch.cuda.stream(own):
-        trainer = Trainer(rates, group, options.start, options.decay, options.how)
+        trainer = Trainer(rates, group, options.start, tuple(options.fall), options.how)
 
         def tell(**what: Any) -> None:
             line = json.dumps(what)
@@ -171,10 +171,12 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first batch: none is used twice")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="whole")
     parser.add_argument("--rate", type=float, default=1e-3, help="the highest learning rate, of AdamW")
-    parser.add_argument("--muon-rate", type=float, default=0.02, help="and that of Muon")
+    parser.add_argument("--muon-rate", type=float, default=0.01, help="and that of Muon")
     parser.add_argument("--adam", action="store_true", help="AdamW for all weights")
     parser.add_argument("--how", choices=HOW, default=HOW[0], help="a GPU does its work; a CPU knows but the last")
-    parser.add_argument("--decay", action="store_true", help="let the learning rate fall to nothing in this stage")
+    parser.add_argument(
+        "--fall", type=float, nargs=2, default=(1.0, 1.0), metavar=("BEGIN", "END"), help="shares of the learning rates"
+    )
     parser.add_argument("--processes", type=int, default=15, help="that make batches")
     parser.add_argument(
         "--uses", type=int, default=1, help="of a batch at most, where a GPU is faster than --processes"

@@ -48,13 +48,13 @@ class Means:
 
 
 class Trainer:
-    """Goes on from `start`, where an earlier stage has left its files. With `decay` the learning rate falls to nothing
-    over the whole of this stage. `how`: one of HOW.
+    """Goes on from `start`, where an earlier stage has left its files. `fall`: the share of the highest learning rates
+    that this stage begins and ends with. `how`: one of HOW.
     """
 
-    def __init__(self, rates: Rates, group: Group, start: Path | None, decay: bool, how: str) -> None:
+    def __init__(self, rates: Rates, group: Group, start: Path | None, fall: tuple[float, float], how: str) -> None:
         self._group = group
-        self._decay = decay
+        self._fall = fall
         self.device = group.place.device
         self.model = Reader(READER).to(self.device)
         if start is not None:
@@ -81,7 +81,8 @@ class Trainer:
     def share(self, done: float) -> float:
         """Of the highest learning rates, after `done` of this stage."""
         rising = min(1.0, (self.steps + 1) / WARM_UP)
-        return rising * (max(0.0, 1.0 - done) if self._decay else 1.0)
+        begin, end = self._fall
+        return rising * (begin + (end - begin) * min(1.0, done))
 
     def step(self, batch: Batch, done: float) -> None:
         self._optimisers.set_share(self.share(done))

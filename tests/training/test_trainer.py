@@ -33,9 +33,9 @@ def batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
     return to_device(filled(pack(drawn, SHAPE.merge), BUDGET, SHAPE.merge), torch.device("cpu"))
 
 
-def trainer(start: Path | None = None, decay: bool = False, muon: float | None = 0.01) -> Trainer:
+def trainer(start: Path | None = None, fall: tuple[float, float] = (1.0, 1.0), muon: float | None = 0.01) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(Rates(3e-3, muon), Group(Place(0, 1)), start, decay, "recorded")
+    return Trainer(Rates(3e-3, muon), Group(Place(0, 1)), start, fall, "recorded")
 
 
 @pytest.mark.parametrize("muon", [0.01, None])
@@ -77,7 +77,7 @@ def test_a_finished_model_may_be_trained_on(batch: Batch, tmp_path: Path) -> Non
 
 
 def test_the_rate_rises_and_falls(batch: Batch) -> None:
-    stage = trainer(decay=True)
+    stage = trainer(fall=(1.0, 0.0))
     assert stage.share(0.0) == 0.25
     for _ in range(4):
         stage.step(batch, 0.5)

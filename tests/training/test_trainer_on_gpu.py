@@ -39,7 +39,7 @@ def test_however_steps_are_done_they_learn_the_same(tmp_path: Path, monkeypatch:
     with torch.cuda.stream(torch.cuda.Stream()):
         for how in HOW:
             torch.manual_seed(0)
-            stage = Trainer(Rates(3e-2, 0.1), Group(Place(0, 1)), None, False, how)
+            stage = Trainer(Rates(3e-2, 0.1), Group(Place(0, 1)), None, (1.0, 1.0), how)
             losses = []
             for step in range(30):
                 stage.step(batches[step % 3], 0.0)
