@@ -14,8 +14,10 @@ class Shape:
     heads: int = 4
     kv_heads: int = 2
     intermediate: int = 768
-    sections: tuple[int, int, int] = (8, 12, 12)  # pairs of a head that turn with time, rows and columns
-    theta: float = 1e6
+    # Pairs of a head that turn with time, rows and columns, and how slow the slowest are: rows next to each other are
+    # told apart, while some pairs hardly turn over a whole answer
+    sections: tuple[int, int, int] = (4, 14, 14)
+    theta: float = 1e4
     context: int = 8192
     vision_hidden: int = 256
     vision_layers: int = 8
@@ -23,7 +25,7 @@ class Shape:
     vision_ratio: int = 4
     patch: int = 14
     merge: int = 2
-    least_pixels: int = 56 * 56
+    least_pixels: int = 200 * 28 * 28  # smaller pictures are made larger, so that small type has tokens enough
     most_pixels: int = 1400 * 28 * 28
 
     @property
