@@ -14,9 +14,9 @@ import jinja2
 import jinja2.sandbox
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tokenizers import Tokenizer
 
+from training.render.degrade import resized as scaled
 from training.samples import Pixels, Sample, Turn
 from training.shape import Shape
 from upright.models.image_grid import image_grid
@@ -127,7 +127,7 @@ def _message(turn: Turn) -> dict[str, Any]:
 def resized(picture: Pixels, height: int, width: int) -> Pixels:
     if picture.shape[:2] == (height, width):
         return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+    return scaled(picture, height, width)
 
 
 def to_patches(picture: Pixels, shape: Shape) -> NDArray[np.uint8]:

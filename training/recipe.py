@@ -4,26 +4,25 @@ is as much work as forty lines.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.batches import Budget
+from training.batches import Budget, Shares
 from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
 from training.dialogues.whole import read_whole
+from training.render.clippings import parts, parts_and_page
 from training.render.lines import line, word
 from training.render.nothing import nothing
 from training.render.pages import page
 from training.render.paragraphs import chat_read, paragraph
 from training.render.tables import table
-from training.samples import Maker
 
 
 @dataclass(frozen=True)
 class Recipe:
     """`spelled`: the share of conversations that are answered letter by letter, each of which is a token."""
 
-    shares: Mapping[Maker, float]
+    shares: Shares
     budget: Budget  # of a batch
     spelled: float = 0.0
 
@@ -42,4 +41,5 @@ WHOLE = Recipe(
     },
     Budget(48_000, 20_000, 6_000, 120),
 )  # fmt: skip
-RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "whole": WHOLE}
+LAYOUTS = Recipe({parts: 0.05, parts_and_page: 0.05, line: 0.9}, Budget(48_000, 20_000, 6_000, 120))
+RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "layouts": LAYOUTS, "whole": WHOLE}

@@ -6,74 +6,51 @@ more than to copy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.render.blocks import Words, around
+from training.render.glyphs import Mask, Stamp, letters
 from training.render.typeset import Box, Colour
 from training.world import Face
 
 Align = Literal["left", "right", "centre", "justified"]
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """Ink, how far it is from where it begins, and how far what follows is."""
-
-    mask: Image.Image
-    left: int
-    top: int
-    advance: float
-
-
 @lru_cache(8192)  # some hundred bytes each
 def stamp(face: Face, size: int, word: str) -> Stamp:
-    at, glyphs = 0.0, []
-    for index, letter in enumerate(word):
-        at += nearer(face, size, word[index - 1 : index + 1]) if index else 0.0
-        found = glyph(face, size, letter)
-        glyphs.append((round(at) + found.left, found))
-        at += found.advance
-    left, top = min(x for x, _ in glyphs), min(found.top for _, found in glyphs)
-    right = max(x + found.mask.width for x, found in glyphs)
-    bottom = max(found.top + found.mask.height for _, found in glyphs)
-    mask = Image.new("L", (right - left, bottom - top), 0)
-    for x, found in glyphs:
-        mask.paste(255, (x - left, found.top - top), found.mask)
+    own = letters(face, size)
+    at, before, glyphs = 0.0, "", []
+    for letter in word:
+        if before and own.kerns:
+            at += own.nearer(before + letter)
+        found = own.stamp(letter)
+        glyphs.append((round(at), found))
+        at, before = at + found.advance, letter
+    mask, left, top = _together(glyphs)
     return Stamp(mask, left, top, at)
 
 
-@lru_cache(16384)
-def glyph(face: Face, size: int, letter: str) -> Stamp:
-    font = face.at(size)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(letter, anchor="la"))
-    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
-    ImageDraw.Draw(mask).text((-left, -top), letter, 255, font, anchor="la")
-    ink = mask.getbbox()
-    if ink is not None:
-        mask, left, top = mask.crop(ink), left + ink[0], top + ink[1]
-    return Stamp(mask, left, top, float(font.getlength(letter)))
-
-
-@lru_cache(65536)
-def nearer(face: Face, size: int, pair: str) -> float:
-    """How much the second of two letters is moved for the sake of the first: kerning."""
-    alone = sum(glyph(face, size, letter).advance for letter in pair)
-    return float(face.at(size).getlength(pair)) - alone
-
-
-@lru_cache(1024)
-def space(face: Face, size: int) -> float:
-    return float(face.at(size).getlength(" "))
+def _together(stamps: Sequence[tuple[int, Stamp]]) -> tuple[Mask, int, int]:
+    """All that is stamped, each so far to the right; and where its left and upper edges are."""
+    left, top = min([x + found.left for x, found in stamps]), min([found.top for _, found in stamps])
+    right, bottom = max([x + found.right for x, found in stamps]), max([found.bottom for _, found in stamps])
+    mask = np.zeros((bottom - top, right - left), dtype=np.uint8)
+    for x, found in stamps:
+        place = mask[found.top - top : found.bottom - top, x + found.left - left : x + found.right - left]
+        np.maximum(place, found.mask, out=place)
+    return mask, left, top
 
 
 def extent(face: Face, size: int, text: str) -> float:
     """How long a line of that text is."""
     words = text.split()
-    return sum(stamp(face, size, word).advance for word in words) + space(face, size) * max(0, len(words) - 1)
+    return sum(stamp(face, size, word).advance for word in words) + letters(face, size).space * max(0, len(words) - 1)
 
 
 @dataclass(frozen=True)
@@ -86,7 +63,7 @@ class Measured:
 
 def lines_of(face: Face, size: int, text: str, width: int, indent: int = 0) -> list[Measured]:
     """As many words in each as fit, the first of them set in; what is longer than a line is cut."""
-    gap = space(face, size)
+    gap = letters(face, size).space
     lines: list[Measured] = []
     words: list[str] = []
     used, room = 0.0, width - indent
@@ -117,7 +94,7 @@ def placed(
     line: Measured, face: Face, size: int, colour: Colour, x: int, y: int, width: float, align: Align
 ) -> Words:  # fmt: skip
     """A line that begins at x and has `width` to stand in; justified, its words fill it."""
-    gap = space(face, size)
+    gap = letters(face, size).space
     slack = width - line.long
     if align == "justified" and len(line.words) > 1:
         gap += slack / (len(line.words) - 1)
@@ -134,12 +111,11 @@ def ink(line: Words) -> Box:
     boxes = []
     for at, word in line.words:
         found = stamp(line.face, line.size, word)
-        x, y = line.x + at + found.left, line.y + found.top
-        boxes.append((x, y, x + found.mask.width, y + found.mask.height))
+        x = line.x + at
+        boxes.append((x + found.left, line.y + found.top, x + found.right, line.y + found.bottom))
     return around(boxes)
 
 
 def write(draw: ImageDraw.ImageDraw, line: Words) -> None:
-    for at, word in line.words:
-        found = stamp(line.face, line.size, word)
-        draw.bitmap((line.x + at + found.left, line.y + found.top), found.mask, line.colour)
+    mask, left, top = _together([(at, stamp(line.face, line.size, word)) for at, word in line.words])
+    draw.bitmap((line.x + left, line.y + top), Image.fromarray(mask), line.colour)
