@@ -85,9 +85,7 @@ def colourless(pixels: Pixels) -> bool:
     )
 
 
-def resized(
-    pixels: Pixels, height: int, width: int, how: Image.Resampling = Image.Resampling.BICUBIC
-) -> Pixels:
+def resized(pixels: Pixels, height: int, width: int, how: Image.Resampling = Image.Resampling.BICUBIC) -> Pixels:
     """One channel is enough for a picture that has no colour."""
     if not colourless(pixels):
         return np.asarray(Image.fromarray(pixels).resize((width, height), how))

@@ -72,4 +72,24 @@ def kerns(face: Face) -> bool:
     return any(font.getlength(pair) != font.getlength(pair[0]) + font.getlength(pair[1]) for pair in _CLOSE)
 
 
-_CLOSE = ("AV", "AT", "AW", "Ta", "Te", "To", "VA", "Va", "We", "Wa", "Yo", "Ya", "P.", "F.", "LT", "Ly", "r.", "y.", "f.")
+_CLOSE = (
+    "AV",
+    "AT",
+    "AW",
+    "Ta",
+    "Te",
+    "To",
+    "VA",
+    "Va",
+    "We",
+    "Wa",
+    "Yo",
+    "Ya",
+    "P.",
+    "F.",
+    "LT",
+    "Ly",
+    "r.",
+    "y.",
+    "f.",
+)
