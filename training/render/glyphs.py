@@ -1,7 +1,10 @@
-"""Letters of one face and size, each drawn once."""
+"""Letters of one face and size, each drawn once, and lines that are put together of them: to draw costs much more than
+to copy.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -11,6 +14,7 @@ from PIL import ImageFont
 from training.world import Face
 
 Mask = NDArray[np.uint8]  # [height, width]: how much ink there is
+NOTHING: Mask = np.zeros((0, 0), dtype=np.uint8)
 
 
 class Stamp:
@@ -56,13 +60,38 @@ def letters(face: Face, size: int) -> Letters:
 def drawn(font: ImageFont.FreeTypeFont, letter: str) -> Stamp:
     """Without the empty rows and columns around it."""
     core, (left, top) = font.getmask2(letter, "L", anchor="la")
-    width, height = core.size
-    mask = np.frombuffer(bytes(core), dtype=np.uint8).reshape(height, width)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if len(rows):
-        mask = np.ascontiguousarray(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-        left, top = left + int(columns[0]), top + int(rows[0])
-    return Stamp(mask, left, top, float(font.getlength(letter)))
+    advance = float(font.getlength(letter))
+    box = core.getbbox()
+    if box is None:
+        return Stamp(NOTHING, 0, 0, advance)
+    mask = np.frombuffer(bytes(core.crop(box)), dtype=np.uint8).reshape(box[3] - box[1], box[2] - box[0])
+    return Stamp(mask, left + box[0], top + box[1], advance)
+
+
+def line_of(face: Face, size: int, text: str) -> Stamp:
+    """A line, drawn as its font would draw it. Of spaces alone, or of nothing, it has no ink."""
+    own = letters(face, size)
+    at, before, placed = 0.0, "", []
+    for letter in text:
+        if before and own.kerns:
+            at += own.nearer(before + letter)
+        found = own.stamp(letter)
+        if found.mask.size:
+            placed.append((round(at), found))
+        at, before = at + found.advance, letter
+    mask, left, top = together(placed) if placed else (NOTHING, 0, 0)
+    return Stamp(mask, left, top, at)
+
+
+def together(stamps: Sequence[tuple[int, Stamp]]) -> tuple[Mask, int, int]:
+    """All that is stamped, each so far to the right; and where its left and upper edges are."""
+    left, top = min([x + found.left for x, found in stamps]), min([found.top for _, found in stamps])
+    right, bottom = max([x + found.right for x, found in stamps]), max([found.bottom for _, found in stamps])
+    mask = np.zeros((bottom - top, right - left), dtype=np.uint8)
+    for x, found in stamps:
+        place = mask[found.top - top : found.bottom - top, x + found.left - left : x + found.right - left]
+        np.maximum(place, found.mask, out=place)
+    return mask, left, top
 
 
 @lru_cache(1024)

@@ -1,21 +1,18 @@
 """Words in lines, measured by their ink, and drawn.
 
-A letter is drawn once for each face and size, words are put together of letters and then stamped: to draw costs much
-more than to copy.
+Words are put together of letters once for each face and size, and then stamped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from training.render.blocks import Words, around
-from training.render.glyphs import Mask, Stamp, letters
+from training.render.glyphs import Stamp, letters, line_of, together
 from training.render.typeset import Box, Colour
 from training.world import Face
 
@@ -24,27 +21,7 @@ Align = Literal["left", "right", "centre", "justified"]
 
 @lru_cache(8192)  # some hundred bytes each
 def stamp(face: Face, size: int, word: str) -> Stamp:
-    own = letters(face, size)
-    at, before, glyphs = 0.0, "", []
-    for letter in word:
-        if before and own.kerns:
-            at += own.nearer(before + letter)
-        found = own.stamp(letter)
-        glyphs.append((round(at), found))
-        at, before = at + found.advance, letter
-    mask, left, top = _together(glyphs)
-    return Stamp(mask, left, top, at)
-
-
-def _together(stamps: Sequence[tuple[int, Stamp]]) -> tuple[Mask, int, int]:
-    """All that is stamped, each so far to the right; and where its left and upper edges are."""
-    left, top = min([x + found.left for x, found in stamps]), min([found.top for _, found in stamps])
-    right, bottom = max([x + found.right for x, found in stamps]), max([found.bottom for _, found in stamps])
-    mask = np.zeros((bottom - top, right - left), dtype=np.uint8)
-    for x, found in stamps:
-        place = mask[found.top - top : found.bottom - top, x + found.left - left : x + found.right - left]
-        np.maximum(place, found.mask, out=place)
-    return mask, left, top
+    return line_of(face, size, word)
 
 
 def extent(face: Face, size: int, text: str) -> float:
@@ -117,5 +94,5 @@ def ink(line: Words) -> Box:
 
 
 def write(draw: ImageDraw.ImageDraw, line: Words) -> None:
-    mask, left, top = _together([(at, stamp(line.face, line.size, word)) for at, word in line.words])
+    mask, left, top = together([(at, stamp(line.face, line.size, word)) for at, word in line.words])
     draw.bitmap((line.x + left, line.y + top), Image.fromarray(mask), line.colour)
