@@ -1,5 +1,5 @@
-"""How much of what the reader is taught, and how much of it at once: shares of conversations. A page counts as one, and
-is as much work as forty lines.
+"""How much of what the reader is taught, and how much of it at once: shares of what is drawn. A page counts as one
+with all that is cut out of it, and is as much work as a hundred lines.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from training.dialogues.whole import read_whole
 from training.render.clippings import parts, parts_and_page
 from training.render.lines import line, word
 from training.render.nothing import nothing
-from training.render.pages import page
 from training.render.paragraphs import chat_read, paragraph
 from training.render.tables import table
 
@@ -34,12 +33,20 @@ BEGINNING = Recipe(
     {line: 0.73, paragraph: 0.20, table: 0.02, chat_read: 0.02, ask_field: 0.02, nothing: 0.01},
     Budget(40_000, 22_000, 8_000, 240), spelled=0.2,
 )  # fmt: skip
+# Where things are on a page is learnt from parts of it, of which many come of one page. A little of all else is
+# there so that it is not forgotten.
+LAYOUTS = Recipe(
+    {
+        parts: 0.10, parts_and_page: 0.04, line: 0.40, paragraph: 0.20, table: 0.05, chat_read: 0.02, ask_field: 0.08,
+        save_answer: 0.04, read_whole: 0.01, nothing: 0.01,
+    },
+    Budget(48_000, 18_800, 4_200, 70),
+)  # fmt: skip
 WHOLE = Recipe(
     {
-        line: 0.38, paragraph: 0.26, table: 0.10, page: 0.04, chat_read: 0.04, ask_field: 0.09, save_answer: 0.05,
-        read_whole: 0.02, nothing: 0.02,
+        line: 0.38, paragraph: 0.22, table: 0.09, chat_read: 0.03, ask_field: 0.13, save_answer: 0.07, read_whole: 0.02,
+        nothing: 0.02, parts: 0.010, parts_and_page: 0.020,
     },
-    Budget(48_000, 20_000, 6_000, 120),
+    Budget(48_000, 20_000, 4_300, 80),
 )  # fmt: skip
-LAYOUTS = Recipe({parts: 0.05, parts_and_page: 0.05, line: 0.9}, Budget(48_000, 20_000, 6_000, 120))
 RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "layouts": LAYOUTS, "whole": WHOLE}

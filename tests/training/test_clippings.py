@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.training.worlds import small_world
 from training.render.blocks import Block, apart
-from training.render.clippings import CELL, SIDES, SMALLER, Source, closed, framed, parts, parts_and_page, widened
+from training.render.clippings import SIDES, SMALLER, Source, closed, framed, parts, parts_and_page, widened
+from training.render.fields import CELL
 from training.render.pages import SIDE, Drawn, composed
 from training.render.typeset import Box
 from training.samples import MakerOfSeveral

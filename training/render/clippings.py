@@ -13,12 +13,12 @@ from PIL import Image
 
 from training.render.blocks import Block, apart, around
 from training.render.degrade import colourless, paper_of
+from training.render.fields import CELL
 from training.render.pages import SIDE, Drawn, asked, composed, resampling, scaled, worn
 from training.render.typeset import Box, Colour
 from training.samples import Sample
 from training.world import World
 
-CELL = 28  # pixels of a picture's side that make one token
 SIDES = {168: 20, 224: 20, 280: 16, 336: 12, 420: 10, 504: 8, 616: 6, 700: 4}  # pixels, and how often
 SMALLER = (448, 560, 672, 784)  # pixels of a whole page's side
 FINEST, COARSER, COARSEST = 0.9, 2.6, 3.0  # pixels of a page to one of a clipping
