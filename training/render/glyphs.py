@@ -33,6 +33,7 @@ class Letters:
     def __init__(self, face: Face, size: int) -> None:
         self._face, self._size = face, size
         self._stamps: dict[str, Stamp] = {}
+        self._advances: dict[str, float] = {}
         self._nearer: dict[str, float] = {}
         self.kerns = kerns(face)
         self.space = float(face.at(size).getlength(" "))
@@ -40,14 +41,20 @@ class Letters:
     def stamp(self, letter: str) -> Stamp:
         found = self._stamps.get(letter)
         if found is None:
-            found = self._stamps[letter] = drawn(self._face.at(self._size), letter)
+            found = self._stamps[letter] = drawn(self._face.at(self._size), letter, self.advance(letter))
+        return found
+
+    def advance(self, letter: str) -> float:
+        found = self._advances.get(letter)
+        if found is None:
+            found = self._advances[letter] = float(self._face.at(self._size).getlength(letter))
         return found
 
     def nearer(self, pair: str) -> float:
         """How much the second of two letters is moved for the sake of the first: kerning."""
         found = self._nearer.get(pair)
         if found is None:
-            alone = sum(self.stamp(letter).advance for letter in pair)
+            alone = self.advance(pair[0]) + self.advance(pair[1])
             found = self._nearer[pair] = float(self._face.at(self._size).getlength(pair)) - alone
         return found
 
@@ -57,15 +64,23 @@ def letters(face: Face, size: int) -> Letters:
     return Letters(face, size)
 
 
-def drawn(font: ImageFont.FreeTypeFont, letter: str) -> Stamp:
+def drawn(font: ImageFont.FreeTypeFont, letter: str, advance: float) -> Stamp:
     """Without the empty rows and columns around it."""
     core, (left, top) = font.getmask2(letter, "L", anchor="la")
-    advance = float(font.getlength(letter))
     box = core.getbbox()
     if box is None:
         return Stamp(NOTHING, 0, 0, advance)
     mask = np.frombuffer(bytes(core.crop(box)), dtype=np.uint8).reshape(box[3] - box[1], box[2] - box[0])
     return Stamp(mask, left + box[0], top + box[1], advance)
+
+
+def length_of(face: Face, size: int, text: str) -> float:
+    """How far what follows a line is from where it begins."""
+    own = letters(face, size)
+    long = sum([own.advance(letter) for letter in text])
+    if own.kerns:
+        long += sum([own.nearer(text[index : index + 2]) for index in range(len(text) - 1)])
+    return long
 
 
 def line_of(face: Face, size: int, text: str) -> Stamp:

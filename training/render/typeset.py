@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.render.glyphs import line_of
+from training.render.glyphs import length_of, line_of
 from training.samples import Pixels
 from training.world import Face
 
@@ -71,7 +71,7 @@ def shown(face: Face, text: str) -> str:
 
 
 def width_of(face: Face, size: int, text: str) -> float:
-    return float(face.at(size).getlength(text))
+    return length_of(face, size, text)
 
 
 @lru_cache(16384)
