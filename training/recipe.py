@@ -45,8 +45,8 @@ LAYOUTS = Recipe(
 WHOLE = Recipe(
     {
         line: 0.38, paragraph: 0.22, table: 0.09, chat_read: 0.03, ask_field: 0.13, save_answer: 0.07, read_whole: 0.02,
-        nothing: 0.02, parts: 0.010, parts_and_page: 0.020,
+        nothing: 0.02, parts: 0.012, parts_and_page: 0.022,
     },
-    Budget(48_000, 20_000, 4_300, 80),
+    Budget(48_000, 20_000, 4_700, 84),
 )  # fmt: skip
 RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "layouts": LAYOUTS, "whole": WHOLE}
