@@ -13,7 +13,7 @@ import torch
 from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from tests.training.worlds import small_world
-from training.batches import Arrays, Budget, draw, filled, made, pack
+from training.batches import Arrays, Budget, Shares, draw, filled, made, pack
 from training.encode import NOTHING, Encoder
 from training.model import Reader, to_device
 from training.render.lines import word
@@ -32,7 +32,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 
 def drawn(encoder: Encoder, seed: int, budget: Budget = BUDGET) -> Arrays:
-    shares = {word: 0.9, nothing: 0.1}
+    shares: Shares = {word: 0.9, nothing: 0.1}
     return pack(draw(random.Random(seed), shares, small_world(), encoder, budget), SHAPE.merge)
 
 
