@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -11,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.encode import NOTHING, Encoded, Encoder, places, starts
-from training.samples import Maker, Task
+from training.samples import Maker, MakerOfSeveral, Sample, Task
 from training.world import World
 
 Arrays = dict[str, NDArray[Any]]
+Shares = Mapping[Maker | MakerOfSeveral, float]
 TASKS: tuple[str, ...] = get_args(Task)
 
+_MISSES = 3  # conversations that do not fit, before a batch is taken to be full
 _FILLER = 512  # patches, or tokens, of each of the sequences that fill a batch up
 
 
@@ -52,7 +54,7 @@ class Budget:
 
 def draw(
     rng: random.Random,
-    shares: Mapping[Maker, float],
+    shares: Shares,
     world: World,
     encoder: Encoder,
     budget: Budget,
@@ -62,19 +64,29 @@ def draw(
 
     Raises: ValueError where one alone does not fit.
     """
-    makers, weights = list(shares), list(shares.values())
     drawn: list[Encoded] = []
-    left = budget
-    while True:
-        sample = rng.choices(makers, weights)[0](rng, world)
+    left, misses = budget, 0
+    samples = made(rng, shares, world)
+    while misses < _MISSES:
+        sample = next(samples)
         encoded = encoder.encode(sample, spelled=rng.random() < spelled)
         rest = left.without(encoded)
         if rest is None and not drawn:
             raise ValueError(f"a conversation of task {sample.task} is larger than {budget}")
         if rest is None:
-            return drawn
+            misses += 1
+            continue
         drawn.append(encoded)
         left = rest
+    return drawn
+
+
+def made(rng: random.Random, shares: Shares, world: World) -> Iterator[Sample]:
+    """Samples without an end."""
+    makers, weights = list(shares), list(shares.values())
+    while True:
+        one = rng.choices(makers, weights)[0](rng, world)
+        yield from (one,) if isinstance(one, Sample) else one
 
 
 def pack(drawn: Sequence[Encoded], merge: int) -> Arrays:

@@ -14,15 +14,16 @@ import jinja2
 import jinja2.sandbox
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from tokenizers import Tokenizer
 
+from training.render.degrade import resized as scaled
 from training.samples import Pixels, Sample, Turn
 from training.shape import Shape
 from upright.models.image_grid import image_grid
 from upright.models.model_config import ImageProcessing, VisionConfig
 
 _PAD = "<|image_pad|>"
+_BEGIN, _END = "<|im_start|>assistant\n", "<|im_end|>"  # of what the assistant says
 NOTHING = -100
 
 
@@ -66,7 +67,7 @@ class Encoder:
     def encode(self, sample: Sample, spelled: bool = False) -> Encoded:
         """`spelled`: what the assistant says is letter by letter.
 
-        Raises: ValueError where the template does not go on from turn to turn.
+        Raises: ValueError where the template does not write each of the assistant's turns by itself.
         """
         pictures = [picture for turn in sample.turns for picture in turn.pictures]
         patches, grids = [], []
@@ -92,23 +93,18 @@ class Encoder:
         left = iter(sizes)
         ids: list[int] = []
         learnt: list[bool] = []
-        done = ""
-        for index, turn in enumerate(sample.turns):
-            if turn.role != "assistant":
-                continue
-            asked = self._template.render(messages=messages[:index], tools=tools, add_generation_prompt=True)
-            answered = self._template.render(messages=messages[: index + 1], tools=tools, add_generation_prompt=False)
-            if not asked.startswith(done) or not answered.startswith(asked):
-                raise ValueError("the chat template does not render a conversation as the beginning of a longer one")
-            # what follows <|im_end|> is not said by the assistant any more
-            end = answered.rindex("<|im_end|>") + len("<|im_end|>")
-            for text, own in ((asked[len(done) :], False), (answered[len(asked) : end], True)):
+        rest = self._template.render(messages=messages, tools=tools, add_generation_prompt=False)
+        for _ in (turn for turn in sample.turns if turn.role == "assistant"):
+            asked, begin, after = rest.partition(_BEGIN)
+            answered, end, rest = after.partition(_END)  # what follows it is not said by the assistant any more
+            if not end:
+                raise ValueError("the chat template does not render each of the assistant's turns by itself")
+            for text, own in ((asked + begin, False), (answered + end, True)):
                 tokenizer = self._speller if own and spelled else self._tokenizer
                 for token in tokenizer.encode(text, add_special_tokens=False).ids:
                     count = next(left) if token == self._pad else 1
                     ids += [token] * count
                     learnt += [own] * count
-            done = answered[:end]
         return np.array(ids, dtype=np.int64), np.array(learnt, dtype=np.bool_)
 
 
@@ -127,7 +123,7 @@ def _message(turn: Turn) -> dict[str, Any]:
 def resized(picture: Pixels, height: int, width: int) -> Pixels:
     if picture.shape[:2] == (height, width):
         return picture
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+    return scaled(picture, height, width)
 
 
 def to_patches(picture: Pixels, shape: Shape) -> NDArray[np.uint8]:

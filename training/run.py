@@ -37,7 +37,7 @@ class Stage:
 
 
 BEGINNING = (Stage("letters", 1.0), Stage("beginning", 4.0))
-WHOLE = (Stage("whole", 7.0), Stage("whole", 6.5, (1.0, 0.5)), Stage("whole", 6.5, (0.5, 0.0)))
+REST = (Stage("layouts", 7.0), Stage("whole", 8.0, (1.0, 0.5)), Stage("whole", 8.0, (0.5, 0.0)))
 
 
 def minutes_of(stages: Sequence[Stage], left: float) -> float:
@@ -85,7 +85,7 @@ def told(words: Sequence[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Raises: CalledProcessError."""
     prepared()
-    stages = WHOLE if options.start is not None else BEGINNING + WHOLE
+    stages = REST if options.start is not None else BEGINNING + REST
     # a reader that is trained on keeps its own tokenizer, which the data's may have left behind
     tokenizer = options.start if options.start is not None else TOKENIZER
     program = [sys.executable, "-m", "training.train"]

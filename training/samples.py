@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -46,3 +46,5 @@ class Sample:
 
 # What makes a sample out of nothing but chance: equal generators make equal samples.
 Maker = Callable[[random.Random, World], Sample]
+# And what makes several that share what costs most, each of them when it is asked for.
+MakerOfSeveral = Callable[[random.Random, World], Iterator[Sample]]

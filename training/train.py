@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,13 @@ class Make:
 
     def __call__(self, index: int) -> Arrays:
         options = self._options
+        recipe = RECIPES[options.recipe]
         if self._opened is None:
             torch.set_num_threads(1)
-            self._opened = open_world(options, self._split), Encoder(options.tokenizer, READER)
+            shape = replace(READER, least_pixels=recipe.least_pixels)
+            self._opened = open_world(options, self._split), Encoder(options.tokenizer, shape)
         world, encoder = self._opened
         rng = random.Random(f"{options.seed} {self._split} {index * self._place.size + self._place.rank}")
-        recipe = RECIPES[options.recipe]
         spelled = recipe.spelled if self._split == "train" else 0.0
         budget = recipe.budget.times(options.batch)
         drawn = draw(rng, recipe.shares, world, encoder, budget, spelled)

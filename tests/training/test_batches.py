@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,13 @@ import torch
 from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from tests.training.worlds import small_world
-from training.batches import Arrays, Budget, draw, filled, pack
+from training.batches import Arrays, Budget, Shares, draw, filled, made, pack
 from training.encode import NOTHING, Encoder
 from training.model import Reader, to_device
 from training.render.lines import word
 from training.render.nothing import nothing
+from training.samples import Sample
+from training.world import World
 
 BUDGET = Budget(patches=1200, tokens=1600, learnt=300, conversations=12)
 
@@ -28,7 +32,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 
 def drawn(encoder: Encoder, seed: int, budget: Budget = BUDGET) -> Arrays:
-    shares = {word: 0.9, nothing: 0.1}
+    shares: Shares = {word: 0.9, nothing: 0.1}
     return pack(draw(random.Random(seed), shares, small_world(), encoder, budget), SHAPE.merge)
 
 
@@ -44,6 +48,15 @@ def test_batches_keep_to_their_budget_and_nearly_reach_it(encoder: Encoder) -> N
 def test_a_conversation_that_is_too_large_for_any_batch_is_told(encoder: Encoder) -> None:
     with pytest.raises(ValueError, match="task line is larger than Budget"):
         draw(random.Random(1), {word: 1.0}, small_world(), encoder, Budget(8, 1600, 300, 12))
+
+
+def test_makers_of_several_go_on_until_they_have_no_more() -> None:
+    def three(rng: random.Random, world: World) -> Iterator[Sample]:
+        for _ in range(3):
+            yield word(rng, world)
+
+    one, other = (list(islice(made(random.Random(5), {three: 0.5, word: 0.5}, small_world()), 12)) for _ in range(2))
+    assert [sample.turns[-1] for sample in one] == [sample.turns[-1] for sample in other]
 
 
 def test_what_fills_a_batch_up_changes_neither_losses_nor_gradients(encoder: Encoder) -> None:

@@ -122,7 +122,7 @@ def test_words_put_together_of_letters_look_as_if_drawn_whole(seed: int, size: i
     whole, stamped = (Image.new("L", (700, 120), 0) for _ in range(2))
     ImageDraw.Draw(whole).text((60, 30), word, 255, face.at(size), anchor="la")
     found = stamp(face, size, word)
-    stamped.paste(255, (60 + found.left, 30 + found.top), found.mask)
+    stamped.paste(255, (60 + found.left, 30 + found.top), Image.fromarray(found.mask))
     assert np.abs(np.asarray(whole).astype(int) - np.asarray(stamped)).max() <= 64
     assert abs(found.advance - face.at(size).getlength(word)) < 1
 

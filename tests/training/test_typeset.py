@@ -7,8 +7,10 @@ import random
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
 from tests.training.worlds import small_world
+from training.render.glyphs import length_of, line_of
 from training.render.typeset import Align, Paper, shown, text_after, text_of, typeset, width_of, wrap
 
 seeds = st.integers(0, 2**32)
@@ -75,3 +77,17 @@ def test_a_piece_of_paper_ends_where_the_paper_does() -> None:
     assert paper.cut((-5, -5, 20, 10)).shape == (10, 20, 3)
     assert np.array_equal(paper.cut((0, 0, 60, 40)), paper.pixels())
     assert paper.cut((50, 30, 99, 99)).shape == (10, 10, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), size=st.integers(9, 50), text=st.text("abcfgijlmTAVoy.,()17 ", max_size=30))
+def test_lines_of_letters_look_and_measure_as_if_drawn_whole(seed: int, size: int, text: str) -> None:
+    face = small_world().fonts.pick(random.Random(seed))
+    whole, put = (Image.new("L", (1800, 120), 0) for _ in range(2))
+    ImageDraw.Draw(whole).text((60, 30), text, 255, face.at(size), anchor="la")
+    found = line_of(face, size, text)
+    if found.mask.size:
+        put.paste(255, (60 + found.left, 30 + found.top), Image.fromarray(found.mask))
+    assert np.abs(np.asarray(whole).astype(int) - np.asarray(put)).max() <= 64
+    assert abs(length_of(face, size, text) - face.at(size).getlength(text)) < 0.02
+    assert found.advance == length_of(face, size, text)

@@ -7,18 +7,20 @@ a full stop is never taken for a part of it.
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from training.dialogues.asking import Asked, ask_for, ask_missing, pick, system
 from training.dialogues.offers import SAVE, offered
 from training.dialogues.phrases import ENDINGS
 from training.render.documents import LAYOUTS, draft, finish
-from training.render.fields import Document
+from training.render.fields import Document, Field
 from training.render.notes import MEMO, NOTE
 from training.samples import Call, Sample, Turn
 from training.world import Split, World
 
 CLOSING = "Saved: {value}"
 UNASKED, ABSENT, LINES = 0.25, 0.06, 0.25  # shares: no call asked for; not on the picture; lines of text, no document
+COUNTS = {1: 55, 2: 20, 3: 15, 4: 10}  # things that are asked for one after the other, in training, and how often
 
 # {t} is what to save, such as "the invoice number"; {q} a whole question.
 WISHES: dict[Split, tuple[str, ...]] = {
@@ -43,20 +45,33 @@ RESULTS: dict[Split, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """What a user says, and what is to be answered, or saved."""
+
+    text: str
+    answer: str
+    saved: bool
+
+
 def save_answer(rng: random.Random, world: World) -> Sample:
     split = world.split
     shown = _picture(rng, world)
-    field = pick(rng, shown, 1, lines=False)[0]
-    missing = rng.random() < ABSENT
-    asked = ask_missing(rng, shown, world) if missing else ask_for(rng, shown, field, split)
-    called = rng.random() >= UNASKED
-    text = _wish(rng, asked, split) if called else asked.question
-    turns = [*system(rng, split), Turn("user", text, (shown.pixels,))]
-    if called and not missing:
-        turns += _saved(rng, asked.answer, split)
-    else:
-        turns.append(Turn("assistant", asked.answer))
+    count = rng.choices(tuple(COUNTS), tuple(COUNTS.values()))[0] if split == "train" else 1
+    wishes = [_wished(rng, world, shown, field) for field in pick(rng, shown, count, lines=False)]
+    turns = list(system(rng, split))
+    for index, wish in enumerate(wishes):
+        turns.append(Turn("user", wish.text, () if index else (shown.pixels,)))
+        turns += _saved(rng, wish.answer, split) if wish.saved else [Turn("assistant", wish.answer)]
     return Sample("tool", tuple(turns), offered(rng, split))
+
+
+def _wished(rng: random.Random, world: World, shown: Document, field: Field) -> _Wish:
+    missing = rng.random() < ABSENT
+    asked = ask_missing(rng, shown, world) if missing else ask_for(rng, shown, field, world.split)
+    called = rng.random() >= UNASKED
+    text = _wish(rng, asked, world.split) if called else asked.question
+    return _Wish(text, asked.answer, called and not missing)
 
 
 def _picture(rng: random.Random, world: World) -> Document:

@@ -77,6 +77,22 @@ def _moved(box: Box, there: NDArray[np.float64], width: int, height: int) -> Box
     return left, top, right, bottom
 
 
+def colourless(pixels: Pixels) -> bool:
+    """Whether it is all grey; a few of its pixels are looked at first."""
+    return all(
+        np.array_equal(some[:, :, 0], some[:, :, 1]) and np.array_equal(some[:, :, 0], some[:, :, 2])
+        for some in (pixels[::9, ::9], pixels)
+    )
+
+
+def resized(pixels: Pixels, height: int, width: int, how: Image.Resampling = Image.Resampling.BICUBIC) -> Pixels:
+    """One channel is enough for a picture that has no colour."""
+    if not colourless(pixels):
+        return np.asarray(Image.fromarray(pixels).resize((width, height), how))
+    grey = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])).resize((width, height), how)
+    return np.asarray(_grey_of(grey))
+
+
 def paper_of(pixels: Pixels) -> tuple[int, int, int]:
     """The colour around the edge."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from training.render import cards, forms, invoices, letters, notes, receipts, tickets
+from training.render.client import to_cells
 from training.render.degrade import degrade
 from training.render.drafts import Draft, Layout
 from training.render.fields import TOKENS, Document, tokens
@@ -33,6 +34,8 @@ def draft(rng: random.Random, world: World, layouts: tuple[Layout, ...] | None =
     for attempt in range(200):
         made = layout(rng, world)
         if made.is_sound:
+            sheet = made.sheet
+            sheet.width, sheet.height = to_cells(rng, world, sheet.width, sheet.height)
             return made
         if attempt % 20 == 19:
             layout = rng.choice(choice)

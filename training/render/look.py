@@ -9,12 +9,14 @@ import argparse
 import importlib
 import random
 import textwrap
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from training.batches import made
 from training.fonts import DebianFonts, bundled
-from training.samples import Maker, Sample
+from training.samples import Maker, MakerOfSeveral, Sample
 from training.texts import EnglishTexts
 from training.world import World
 
@@ -36,9 +38,8 @@ def main() -> None:
     texts = EnglishTexts.load(None if options.bundled else options.texts, options.split)
     world = World(options.split, fonts, texts)
     module, _, name = options.maker.rpartition(".")
-    maker: Maker = getattr(importlib.import_module(module), name)
-    samples = [maker(random.Random(f"{options.seed} {index}"), world) for index in range(options.count)]
-    sheet(samples).save(options.out)
+    maker: Maker | MakerOfSeveral = getattr(importlib.import_module(module), name)
+    sheet(list(islice(made(random.Random(options.seed), {maker: 1.0}, world), options.count))).save(options.out)
 
 
 def sheet(samples: list[Sample]) -> Image.Image:

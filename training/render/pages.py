@@ -7,17 +7,16 @@ side are text. Nothing is said of paragraphs that go on in the next column: both
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 from PIL import Image
 
 from training.render import families
 from training.render.blocks import Block, Page
 from training.render.client import LAYOUT, sent
-from training.render.degrade import degrade, warp
+from training.render.degrade import degrade, resized, warp
 from training.render.pages_draw import draw
 from training.render.pages_flow import flowing
 from training.render.pages_letters import invoice, letter, references, side_notes, slide, title_page
@@ -55,7 +54,7 @@ class Drawn:
 
 
 def page(rng: random.Random, world: World) -> Sample:
-    return asked(rng, world, worn(rng, squashed(composed(rng, world), _resampling(rng))))
+    return asked(rng, world, worn(rng, squashed(composed(rng, world), resampling(rng))))
 
 
 def clean_page(rng: random.Random, world: World) -> Sample:
@@ -92,28 +91,33 @@ def answer(found: Drawn) -> str:
     return "\n".join(lines)
 
 
-def _resampling(rng: random.Random) -> Image.Resampling:
+def resampling(rng: random.Random) -> Image.Resampling:
     return rng.choice((Image.Resampling.BICUBIC, Image.Resampling.BOX, Image.Resampling.HAMMING))
 
 
 def squashed(found: Drawn, resampling: Image.Resampling = Image.Resampling.BICUBIC) -> Drawn:
     """To a square, whatever its sides are."""
     height, width = found.pixels.shape[:2]
-    pixels = np.asarray(Image.fromarray(found.pixels).resize((SIDE, SIDE), resampling))
-    across, down = SIDE / width, SIDE / height
-    blocks = tuple(
+    pixels = resized(found.pixels, SIDE, SIDE, resampling)
+    return Drawn(pixels, scaled(found.blocks, (width, height), (SIDE, SIDE)))
+
+
+def scaled(blocks: Sequence[Block], before: tuple[int, int], after: tuple[int, int]) -> tuple[Block, ...]:
+    """Where they are in a picture of another width and height."""
+    across, down = after[0] / before[0], after[1] / before[1]
+    return tuple(
         replace(block, box=(round(block.box[0] * across), round(block.box[1] * down),
                             round(block.box[2] * across), round(block.box[3] * down)))
-        for block in found.blocks
+        for block in blocks
     )  # fmt: skip
-    return Drawn(pixels, blocks)
 
 
-def worn(rng: random.Random, found: Drawn) -> Drawn:
+def worn(rng: random.Random, found: Drawn, turned: float = 0.35) -> Drawn:
+    """`turned`: the share that lies askew, of those that are not clean."""
     if rng.random() < CLEAN:
         return found
     pixels, blocks = found.pixels, found.blocks
-    if rng.random() < 0.35:
+    if rng.random() < turned:
         pixels, boxes = warp(pixels, [block.box for block in blocks], rng, rng.uniform(0.2, 1.0))
         blocks = tuple(replace(block, box=box) for block, box in zip(blocks, boxes, strict=True))
     return Drawn(degrade(pixels, rng, rng.uniform(0.1, 0.6), geometry=False), blocks)

@@ -1,7 +1,6 @@
 """Words in lines, measured by their ink, and drawn.
 
-A letter is drawn once for each face and size, words are put together of letters and then stamped: to draw costs much
-more than to copy.
+Words are put together of letters once for each face and size, and then stamped.
 """
 
 from __future__ import annotations
@@ -13,67 +12,22 @@ from typing import Literal
 from PIL import Image, ImageDraw, ImageFont
 
 from training.render.blocks import Words, around
+from training.render.glyphs import Stamp, letters, line_of, together
 from training.render.typeset import Box, Colour
 from training.world import Face
 
 Align = Literal["left", "right", "centre", "justified"]
 
 
-@dataclass(frozen=True)
-class Stamp:
-    """Ink, how far it is from where it begins, and how far what follows is."""
-
-    mask: Image.Image
-    left: int
-    top: int
-    advance: float
-
-
 @lru_cache(8192)  # some hundred bytes each
 def stamp(face: Face, size: int, word: str) -> Stamp:
-    at, glyphs = 0.0, []
-    for index, letter in enumerate(word):
-        at += nearer(face, size, word[index - 1 : index + 1]) if index else 0.0
-        found = glyph(face, size, letter)
-        glyphs.append((round(at) + found.left, found))
-        at += found.advance
-    left, top = min(x for x, _ in glyphs), min(found.top for _, found in glyphs)
-    right = max(x + found.mask.width for x, found in glyphs)
-    bottom = max(found.top + found.mask.height for _, found in glyphs)
-    mask = Image.new("L", (right - left, bottom - top), 0)
-    for x, found in glyphs:
-        mask.paste(255, (x - left, found.top - top), found.mask)
-    return Stamp(mask, left, top, at)
-
-
-@lru_cache(16384)
-def glyph(face: Face, size: int, letter: str) -> Stamp:
-    font = face.at(size)
-    left, top, right, bottom = (round(edge) for edge in font.getbbox(letter, anchor="la"))
-    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)), 0)
-    ImageDraw.Draw(mask).text((-left, -top), letter, 255, font, anchor="la")
-    ink = mask.getbbox()
-    if ink is not None:
-        mask, left, top = mask.crop(ink), left + ink[0], top + ink[1]
-    return Stamp(mask, left, top, float(font.getlength(letter)))
-
-
-@lru_cache(65536)
-def nearer(face: Face, size: int, pair: str) -> float:
-    """How much the second of two letters is moved for the sake of the first: kerning."""
-    alone = sum(glyph(face, size, letter).advance for letter in pair)
-    return float(face.at(size).getlength(pair)) - alone
-
-
-@lru_cache(1024)
-def space(face: Face, size: int) -> float:
-    return float(face.at(size).getlength(" "))
+    return line_of(face, size, word)
 
 
 def extent(face: Face, size: int, text: str) -> float:
     """How long a line of that text is."""
     words = text.split()
-    return sum(stamp(face, size, word).advance for word in words) + space(face, size) * max(0, len(words) - 1)
+    return sum(stamp(face, size, word).advance for word in words) + letters(face, size).space * max(0, len(words) - 1)
 
 
 @dataclass(frozen=True)
@@ -86,7 +40,7 @@ class Measured:
 
 def lines_of(face: Face, size: int, text: str, width: int, indent: int = 0) -> list[Measured]:
     """As many words in each as fit, the first of them set in; what is longer than a line is cut."""
-    gap = space(face, size)
+    gap = letters(face, size).space
     lines: list[Measured] = []
     words: list[str] = []
     used, room = 0.0, width - indent
@@ -117,7 +71,7 @@ def placed(
     line: Measured, face: Face, size: int, colour: Colour, x: int, y: int, width: float, align: Align
 ) -> Words:  # fmt: skip
     """A line that begins at x and has `width` to stand in; justified, its words fill it."""
-    gap = space(face, size)
+    gap = letters(face, size).space
     slack = width - line.long
     if align == "justified" and len(line.words) > 1:
         gap += slack / (len(line.words) - 1)
@@ -134,12 +88,11 @@ def ink(line: Words) -> Box:
     boxes = []
     for at, word in line.words:
         found = stamp(line.face, line.size, word)
-        x, y = line.x + at + found.left, line.y + found.top
-        boxes.append((x, y, x + found.mask.width, y + found.mask.height))
+        x = line.x + at
+        boxes.append((x + found.left, line.y + found.top, x + found.right, line.y + found.bottom))
     return around(boxes)
 
 
 def write(draw: ImageDraw.ImageDraw, line: Words) -> None:
-    for at, word in line.words:
-        found = stamp(line.face, line.size, word)
-        draw.bitmap((line.x + at + found.left, line.y + found.top), found.mask, line.colour)
+    mask, left, top = together([(at, stamp(line.face, line.size, word)) for at, word in line.words])
+    draw.bitmap((line.x + left, line.y + top), Image.fromarray(mask), line.colour)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 
 from training.render.blocks import moved
-from training.render.client import TABLE, sent
+from training.render.client import TABLE, sent, to_cells
 from training.render.degrade import degrade, warp
+from training.render.fields import CELL
 from training.render.lines import CLEAN
 from training.render.otsl import render
 from training.render.pages_draw import drawn
@@ -30,13 +31,15 @@ def table(rng: random.Random, world: World) -> Sample:
         x0, y0, x1, y1 = laid.box
         left, above, right, below = (rng.randint(0, 14) for _ in range(4))
         width, height = x1 - x0 + left + right, y1 - y0 + above + below
-        if -(-width // 28) * -(-height // 28) <= MOST_TOKENS:
+        if -(-width // CELL) * -(-height // CELL) <= MOST_TOKENS:
             break
+    box = (left, above, width - right, height - below)
+    width, height = to_cells(rng, world, width, height)
     pixels = drawn(width, height, style.paper, [moved(mark, left - x0, above - y0) for mark in laid.marks])
     if rng.random() > CLEAN:
         strength = rng.uniform(0.1, 0.7)
         if rng.random() < 0.5 * strength:
-            pixels = _turned(rng, pixels, (left, above, width - right, height - below), strength)
+            pixels = _turned(rng, pixels, box, strength)
         pixels = degrade(pixels, rng, strength, geometry=False)
     return sent(rng, world, "table", TABLE, pixels, render(planned.table))
 

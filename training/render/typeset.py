@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from training.render.glyphs import length_of, line_of
 from training.samples import Pixels
 from training.world import Face
 
@@ -46,10 +47,11 @@ class Paper:
 
     def text(self, x: int, y: int, text: str, face: Face, size: int, colour: Colour = (0, 0, 0)) -> Box:
         """Ascenders begin at y. Returns the box of the ink, which is empty for spaces alone."""
-        font = face.at(size)
-        self.draw.text((x, y), text, colour, font, anchor="la")
-        left, top, right, bottom = font.getbbox(text, anchor="la")
-        return x + math.floor(left), y + math.floor(top), x + math.ceil(right), y + math.ceil(bottom)
+        found = line_of(face, size, text)
+        if found.mask.size:
+            self.draw.bitmap((x + found.left, y + found.top), Image.fromarray(found.mask), colour)
+        right = max(found.right, math.ceil(found.advance))
+        return x + min(0, found.left), y + found.top, x + right, y + found.bottom
 
     def rule(self, x0: int, y0: int, x1: int, y1: int, colour: Colour = (0, 0, 0), width: int = 1) -> None:
         """A straight line."""
@@ -69,7 +71,7 @@ def shown(face: Face, text: str) -> str:
 
 
 def width_of(face: Face, size: int, text: str) -> float:
-    return float(face.at(size).getlength(text))
+    return length_of(face, size, text)
 
 
 @lru_cache(16384)
