@@ -90,6 +90,8 @@ def test_every_kind_has_enough_phrasings_and_none_is_in_both_splits() -> None:
     for kind in (*KINDS, *phrases.SPECIAL, "choice", "item_price"):
         train, held_out = (set(phrasings(kind, split)) for split in SPLITS)
         assert len(train) >= 12 and len(held_out) >= 4 and not train & held_out, kind
+    sentences = [one for asked in phrases.SPECIAL.values() for split in SPLITS for one in asked[split]]
+    assert all(len(one) > 3 for one in sentences)
     for table in (phrases.BY_LABEL, phrases.ENDINGS, phrases.SYSTEMS, tools.WISHES, tools.RESULTS, whole.WISHES):
         assert not set(table["train"]) & set(table["held-out"])
 
