@@ -11,7 +11,8 @@ from training.render.fields import Field
 from training.render.looks import Look
 from training.render.sheets import Bar, Colour, Dashes, Frame, Sheet, Stroke, Type, leading
 
-Place = Literal["above", "left", "inside", "below", "axis", "table"]
+Place = Literal["above", "left", "inside", "foot", "below", "axis", "table"]
+BOXED = ("inside", "foot")  # labels at the top, and at the bottom, of a box
 Border = Literal["none", "line", "dots", "box", "fill"]
 
 
@@ -50,15 +51,15 @@ class Cell:
         values = leading(self.value) * (field.value.count("\n") + 1) + self.pad
         if self.beside:
             return max(values, leading(self.label) + self.pad)
-        return values + leading(self.label) + (self.pad if self.place == "inside" else 0)
+        return values + leading(self.label) + (self.pad if self.place in BOXED else 0)
 
 
 def cell_style(rng: random.Random, look: Look, place: Place, border: Border | None = None) -> Cell:
-    borders: dict[Place, tuple[Border, ...]] = {"inside": ("box",), "below": ("line", "dots")}
+    borders: dict[Place, tuple[Border, ...]] = {"inside": ("box",), "foot": ("box",), "below": ("line", "dots")}
     anyhow: tuple[Border, ...] = ("none", "line", "dots", "box", "fill")
     chosen = rng.choice(borders.get(place, anyhow)) if border is None or place == "below" else border
     label = look.small(rng.choice((look.ink, look.ink, look.accent)))
-    if place in ("above", "inside", "below"):  # small labels, but not below what can be read
+    if place in ("above", *BOXED, "below"):  # small labels, but not below what can be read
         label = Type(label.face, max(round(label.size * 0.92), 14), label.colour)
     colon = ":" if place in ("left", "axis") and rng.random() < 0.6 else ""
     pad = rng.randrange(5, 10)
@@ -89,12 +90,16 @@ def place_cell(
         _border(sheet, style, x, y, right, bottom)
         sheet.text(x + pad, y + pad // 2, name, style.label)
         top = y + pad // 2 + leading(style.label) + pad // 2
+    elif style.place == "foot":
+        _border(sheet, style, x, y, right, bottom)
+        sheet.text(x + pad, bottom - leading(style.label) - pad // 2, name, style.label)
+        top = y + pad // 2
     else:
         top = y + pad // 2
         under = bottom - leading(style.label)
         _border(sheet, style, x, y, right, under)
         sheet.text(x, under + 2, name, style.label)
-    indent = 0 if style.border in ("none", "line", "dots") and style.place not in ("inside", "table") else pad
+    indent = 0 if style.border in ("none", "line", "dots") and style.place not in (*BOXED, "table") else pad
     sheet.texts(left + indent, top, lines, style.value)
 
 
@@ -124,7 +129,7 @@ def grid(
     """
     width = right - x
     columns = max(1, columns)
-    step = 0 if (style.place == "inside" and style.border == "box") or style.place == "table" else gap
+    step = 0 if (style.place in BOXED and style.border == "box") or style.place == "table" else gap
     column = (width - step * (columns - 1)) // columns
     label_width = style.label_width(fields)
     rows: list[list[Field]] = []

@@ -120,7 +120,7 @@ def _title(rng: random.Random, world: World, sheet: Sheet, chosen: Look, topic: 
 
 
 COLUMN = _maker("column", ("left", "above"), (1,))
-GRID = _maker("grid", ("inside",), (2, 2, 3))
+GRID = _maker("grid", ("inside", "inside", "foot"), (2, 2, 3))
 TWO_SIDES = _maker("two-sides", ("left", "above", "above"), (2,))
 # Held out: labels in a shaded column of a ruled table or flush right, and labels under the line.
 TABLE = _maker("table", ("table", "axis"), (1,))

@@ -117,23 +117,5 @@ def kerns(face: Face) -> bool:
 
 
 _CLOSE = (
-    "AV",
-    "AT",
-    "AW",
-    "Ta",
-    "Te",
-    "To",
-    "VA",
-    "Va",
-    "We",
-    "Wa",
-    "Yo",
-    "Ya",
-    "P.",
-    "F.",
-    "LT",
-    "Ly",
-    "r.",
-    "y.",
-    "f.",
-)
+    "AV", "AT", "AW", "Ta", "Te", "To", "VA", "Va", "We", "Wa", "Yo", "Ya", "P.", "F.", "LT", "Ly", "r.", "y.", "f.",
+)  # fmt: skip
