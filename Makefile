@@ -12,7 +12,7 @@
 # GB; without a GPU, TORCH_INDEX=https://download.pytorch.org/whl/cpu takes the small build instead.
 
 MODEL ?=
-PORT ?= 8000
+PORT :=
 ARGS ?=
 VENV ?= .venv
 TORCH_INDEX ?=
@@ -28,10 +28,10 @@ INSTALL := $(VENV)/bin/python -m pip install --disable-pip-version-check -c cons
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.serve-ready
-	@exec $(VENV)/bin/upright demo --port $(PORT) $(ARGS)
+	@exec $(VENV)/bin/upright demo $(if $(PORT),--port $(PORT)) $(ARGS)
 
 serve: $(VENV)/.serve-ready $(if $(filter $(SMOLLM2),$(MODEL)),$(SMOLLM2)/model.safetensors)
-	@exec $(VENV)/bin/upright serve $(MODEL) --port $(PORT) $(ARGS)
+	@exec $(VENV)/bin/upright serve $(MODEL) $(if $(PORT),--port $(PORT)) $(ARGS)
 
 test: $(VENV)/.test-ready
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)

@@ -34,6 +34,7 @@ from PIL import Image
 
 from training.dialogues.fields import ask_field
 from training.dialogues.tools import save_answer
+from training.fonts import FontsMissing
 from training.render.lines import line
 from training.render.nothing import nothing
 from training.render.pages import clean_page, page
@@ -41,6 +42,7 @@ from training.render.paragraphs import paragraph
 from training.render.tables import table
 from training.samples import Call, Maker, Pixels, Sample, Turn
 from training.scores import cells_of, edit_distance, matches
+from training.texts import TextsMissing
 from training.train import FONTS, TEXTS, open_world
 from training.world import World
 from upright.cli.parse.protocol import read_layout
@@ -83,7 +85,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("more", nargs="*")
     options = parser.parse_args()
-    world = open_world(options, "held-out")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # not before the server is stopped
+    try:
+        world = open_world(options, "held-out")
+    except (FontsMissing, TextsMissing) as error:
+        sys.exit(str(error))
     scores: dict[str, dict[str, float]] = {}
     with serving(options.model, options.more) as url, httpx.Client(base_url=url, timeout=600) as client:
         for task in options.only.split(","):

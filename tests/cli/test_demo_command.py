@@ -71,12 +71,10 @@ def test_a_page_is_read_and_a_question_asked(stand_in: tuple[str, type[Reader]])
     assert result.stderr == ""
     prompts = ["\nTable Recognition:" if kind == "table" else "\nText Recognition:" for kind in BLOCKS]
     assert sorted(server.asked) == sorted([*prompts, "What is the total?"])
-    assert f" its {len(BLOCKS)} blocks are, read in " in result.stdout
-    assert " s:\n\n# A title\n" in result.stdout
+    assert f" s, told where its {len(BLOCKS)} blocks are:\n\n# A title\n" in result.stdout
     assert "\nWhat is the total?\n1.00\n" in result.stdout
     assert f"\ncurl {url}/v1/chat/completions " in result.stdout
     assert f"base_url='{url}/v1'" in result.stdout
-    assert f"upright parse PICTURE --url {url}\n" in result.stdout
 
 
 def test_a_key_is_sent_and_not_shown(stand_in: tuple[str, type[Reader]]) -> None:
@@ -93,6 +91,22 @@ def test_options_for_a_server_that_is_not_started_are_refused() -> None:
     result = CliRunner().invoke(app, ["demo", "m", "--url", "http://127.0.0.1:9", "--port", "1"])
     assert result.exit_code == 2
     assert result.stderr.startswith("upright: MODEL, --port: with --url no server is started")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"), [("http://127.0.0.1:99999", "ports end at 65535"), ("http://h:x", "is no address")]
+)
+def test_what_is_no_address_is_told(url: str, told: str) -> None:
+    result = CliRunner().invoke(app, ["demo", "--url", url])
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+def test_a_demo_without_its_pictures_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(reader, "RECEIPT", tmp_path / "receipt.png")
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == 1
+    assert "lacks receipt.png, which the demo shows" in result.stderr
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

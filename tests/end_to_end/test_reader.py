@@ -172,7 +172,7 @@ def test_the_demo_shows_it_all_and_goes_on_until_ctrl_c(tmp_path: Path) -> None:
         eventually(lambda: "Ctrl-C stops it" in demo.log or demo.process.poll() is not None, "the demo has shown all")
         shown = demo.log
         printed = markdown_of(BLOCKS, dict(enumerate(TEXTS)))
-        page = shown.split(" s:\n\n")[1].split("\n\nThe receipt ")[0]
+        page = shown.split(" blocks are:\n\n")[1].split("\n\nThe receipt ")[0]
         assert wrong_share(page, printed) <= WRONG, page
         assert f"\nWhat is the total?\n{TOTAL}\n" in shown
         check_pastes(shown, tmp_path)

@@ -21,7 +21,7 @@ from stand_in_hub import Repository, StandInHub
 
 from upright import reader
 from upright.config import ServeConfig
-from upright.plan.source import ModelNotFound, SourceError, find_model
+from upright.plan.source import READER_FILES, ModelNotFound, SourceError, find_model
 from upright.plan.source_errors import check_space
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -125,7 +125,7 @@ def test_directory_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_a_reader_that_is_not_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "DIRECTORY", tmp_path)
-    for name in ("config.json", "tokenizer.json"):
+    for name in READER_FILES:
         (tmp_path / name).touch()
     own = ServeConfig(model=str(tmp_path))
     with pytest.raises(ModelNotFound, match=r"lacks model\.safetensors; install upright-serve again .* name a MODEL"):

@@ -22,6 +22,13 @@ FILES = ("*.json", "*.jinja", "*.txt", WEIGHTS)
 # Other formats of the same model live in folders, and Mistral's own format beside it: gigabytes that nobody reads.
 UNUSED = ("*/*", "consolidated*")
 IN_CHECKOUT = "src/upright/reader"
+READER_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "preprocessor_config.json",
+)
 NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 
 
@@ -57,7 +64,7 @@ def find_model(config: ServeConfig, progress: Progress) -> Path:
 
 def check_reader(config: ServeConfig) -> None:
     """Raises: ModelNotFound when the installation is without the reader's files; random weights need only its shape."""
-    needed = ("config.json", "tokenizer.json") + (("model.safetensors",) if config.load_format != "dummy" else ())
+    needed = READER_FILES + (("model.safetensors",) if config.load_format != "dummy" else ())
     missing = [name for name in needed if not (reader.DIRECTORY / name).is_file()]
     if missing:
         raise ModelNotFound(

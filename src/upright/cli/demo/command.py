@@ -11,11 +11,13 @@ from typing import Any
 
 import typer
 
+from upright import reader
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
 from upright.cli.interrupt import INTERRUPTED
 from upright.cli.options import keyword, with_options
 from upright.cli.serve import serve
 from upright.config import ConfigError, ServeConfig, make_config
+from upright.logs import few
 
 SUMMARY = """Serve the reader that comes with Upright, have it read a page and answer a question, and go on serving.
 
@@ -39,6 +41,10 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
         _ask(given, config_file)
         return
     once = given.pop("once", False)
+    missing = [file.name for file in (reader.PAGE, reader.RECEIPT, reader.SAMPLES) if not file.is_file()]
+    if missing:
+        complain(f"{reader.DIRECTORY} lacks {few(missing)}, which the demo shows; install upright-serve again")
+        sys.exit(EXIT_FAILED)
 
     async def visit(address: str, config: ServeConfig) -> bool:
         from upright.cli.demo.tour import show

@@ -23,7 +23,7 @@ async def show(url: str, key: str) -> None:
     blocks = [Block(one["type"], tuple(one["box"])) for one in samples["page"]["blocks"]]
     (found,) = await read_pages([page], url, key, blocks=blocks)
     seconds = time.monotonic() - began
-    _say(f"The page {reader.PAGE}, of which it is known where its {len(blocks)} blocks are, read in {seconds:.1f} s:")
+    _say(f"The page {reader.PAGE}, read block by block in {seconds:.1f} s, told where its {len(blocks)} blocks are:")
     _say(markdown_of(found.blocks, found.texts))
 
     asked, *_, next_asked = [one["question"] for one in samples["receipt"]["questions"]]
@@ -34,7 +34,6 @@ async def show(url: str, key: str) -> None:
         _say(curl_command(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
         _say("in Python, after `pip install openai`:")
         _say(python_lines(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
-        _say(f"or have your own page read:\n\nupright parse PICTURE --url {server.url}")
 
 
 def _say(text: str) -> None:

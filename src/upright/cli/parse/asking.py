@@ -13,6 +13,7 @@ from PIL import Image
 from upright.cli.parse.pictures import cut_out, data_url, squashed
 from upright.cli.parse.protocol import LAYOUT, SYSTEM, Ask, Block, read_layout, to_read
 
+LAST_PORT = 65535
 AT_ONCE = 32  # questions that are out at the same time
 NO_REPEATS = 100  # tokens that an answer may not say twice in the same order: that ends circles
 SECONDS = httpx.Timeout(600.0, connect=10.0)  # an engine that dies meanwhile costs a pause
@@ -32,12 +33,12 @@ class Page:
 
 
 class Server:
-    """One that speaks OpenAI's API. Use as a context."""
+    """One that speaks OpenAI's API. Use as a context. Raises: NoAnswer, where `url` is no address."""
 
     def __init__(self, url: str, key: str = "", model: str = "") -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         base = url.rstrip("/").removesuffix("/v1")
-        self.url = base if "://" in base else f"http://{base}"
+        self.url = checked(base if "://" in base else f"http://{base}")
         self._client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=SECONDS)
         self._places = asyncio.Semaphore(AT_ONCE)
         self.model = model
@@ -109,7 +110,7 @@ class Server:
             response = await self._client.request(method, path, json=body)
             answer: dict[str, Any] = response.json()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = str(error) or type(error).__name__
+            why = str(error).rstrip(".") or type(error).__name__
             raise NoAnswer(
                 f"{self.url} does not answer: {why}; start a server with `upright serve`, or name another with --url"
             ) from error
@@ -121,6 +122,17 @@ class Server:
             told = answer.get("error") or {}
             raise NoAnswer(f"{self.url}{path} answers {response.status_code}: {told.get('message') or answer}")
         return answer
+
+
+def checked(url: str) -> str:
+    """Itself. Raises: NoAnswer, where it is no address."""
+    try:
+        port = httpx.URL(url).port
+    except httpx.InvalidURL as error:
+        raise NoAnswer(f"{url} is no address: {str(error).rstrip('.')}") from error
+    if port is not None and port > LAST_PORT:  # a connection would fail in a way that httpx does not tell
+        raise NoAnswer(f"{url} is no address: ports end at {LAST_PORT}")
+    return url
 
 
 def _content(url: str, text: str) -> list[dict[str, Any]]:
