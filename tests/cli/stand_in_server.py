@@ -17,11 +17,15 @@ DONE: Answer = (200, {"choices": [{"text": "word"}], "usage": {"completion_token
 
 
 class StandIn:
-    """`model` is its entry in /v1/models. Every chat goes to `answer`, whose thread may wait as long as it likes."""
+    """`model` is its entry in /v1/models. Every chat goes to `answer`, whose thread may wait as long as it likes.
+
+    `keys` came with requests for the list of models, `chat_keys` with chats.
+    """
 
     def __init__(self, model: dict[str, Any], answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.chat_keys: list[str | None] = []
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -34,10 +38,11 @@ class StandIn:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 stand_in.asked.append(body)
+                stand_in.chat_keys.append(self.headers["Authorization"])
                 status, told = answer(body)
                 text = json.dumps(told).encode()
                 streamed = b"data: " + text + b"\n\ndata: [DONE]\n\n"
-                self._send(status, streamed if body["stream"] and status == 200 else text)
+                self._send(status, streamed if body.get("stream") and status == 200 else text)
 
             def _send(self, status: int, body: bytes) -> None:
                 self.send_response(status)

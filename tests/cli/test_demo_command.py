@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from tests.quiet_server import QuietServer
+from tests.cli.stand_in_server import Answer, StandIn, standing_in
 from upright import reader
 from upright.cli.commands import app
 from upright.cli.demo.pasting import curl_command, python_lines
@@ -22,67 +20,42 @@ SAID = {"\nText Recognition:": "A title", "\nTable Recognition:": "<fcel>a cell<
 BLOCKS = [one["type"] for one in json.loads(reader.SAMPLES.read_text())["page"]["blocks"]]
 
 
-class Reader(BaseHTTPRequestHandler):
-    asked: list[str]
-    keys: set[str | None]
+def said(body: dict[str, Any]) -> Answer:
+    content = SAID.get(question(body), "1.00")
+    return 200, {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
 
-    def do_GET(self) -> None:
-        self._answer({"data": [{"id": "a-reader"}]})
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        question = body["messages"][-1]["content"][-1]["text"]
-        self.asked.append(question)
-        self._answer({"choices": [{"message": {"content": SAID.get(question, "1.00")}, "finish_reason": "stop"}]})
-
-    def _answer(self, body: dict[str, Any]) -> None:
-        self.keys.add(self.headers["Authorization"])
-        content = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *values: object) -> None:
-        pass
+def question(body: dict[str, Any]) -> str:
+    asked: str = body["messages"][-1]["content"][-1]["text"]
+    return asked
 
 
 @pytest.fixture
-def stand_in() -> Iterator[tuple[str, type[Reader]]]:
-    class Own(Reader):
-        asked: list[str] = []  # noqa: RUF012
-        keys: set[str | None] = set()  # noqa: RUF012
-
-    server = QuietServer(("127.0.0.1", 0), Own)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", Own
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def stand_in() -> Iterator[StandIn]:
+    with standing_in(said) as server:
+        yield server
 
 
-def test_a_page_is_read_and_a_question_asked(stand_in: tuple[str, type[Reader]]) -> None:
-    url, server = stand_in
+def test_a_page_is_read_and_a_question_asked(stand_in: StandIn) -> None:
+    url = stand_in.url
 
     result = CliRunner().invoke(app, ["demo", "--url", f"{url}/v1"])
 
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     prompts = ["\nTable Recognition:" if kind == "table" else "\nText Recognition:" for kind in BLOCKS]
-    assert sorted(server.asked) == sorted([*prompts, "What is the total?"])
+    assert sorted(map(question, stand_in.asked)) == sorted([*prompts, "What is the total?"])
     assert f" s, told where its {len(BLOCKS)} blocks are:\n\n# A title\n" in result.stdout
     assert "\nWhat is the total?\n1.00\n" in result.stdout
     assert f"\ncurl {url}/v1/chat/completions " in result.stdout
     assert f"base_url='{url}/v1'" in result.stdout
 
 
-def test_a_key_is_sent_and_not_shown(stand_in: tuple[str, type[Reader]]) -> None:
-    url, server = stand_in
+def test_a_key_is_sent_and_not_shown(stand_in: StandIn) -> None:
+    result = CliRunner().invoke(app, ["demo", "--url", stand_in.url, "--api-key", "secret,another"])
 
-    result = CliRunner().invoke(app, ["demo", "--url", url, "--api-key", "secret,another"])
-
-    assert server.keys == {"Bearer secret"}
+    assert stand_in.keys and stand_in.chat_keys
+    assert {*stand_in.keys, *stand_in.chat_keys} == {"Bearer secret"}
     assert "secret" not in result.output
     assert "Authorization: Bearer YOUR KEY" in result.stdout
 
@@ -102,9 +75,12 @@ def test_what_is_no_address_is_told(url: str, told: str) -> None:
     assert told in result.stderr
 
 
-def test_a_demo_without_its_pictures_does_not_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--url", "http://127.0.0.1:9"]])
+def test_a_demo_without_its_pictures_does_not_begin(
+    more: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(reader, "RECEIPT", tmp_path / "receipt.png")
-    result = CliRunner().invoke(app, ["demo"])
+    result = CliRunner().invoke(app, ["demo", *more])
     assert result.exit_code == 1
     assert "lacks receipt.png, which the demo shows" in result.stderr
 

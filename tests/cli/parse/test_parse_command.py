@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from tests.quiet_server import QuietServer
+from tests.cli.stand_in_server import Answer, StandIn, standing_in
 from upright.cli.commands import app
 
 LAYOUT = (
@@ -25,53 +23,35 @@ LAYOUT = (
 )
 
 
-class Reader(BaseHTTPRequestHandler):
-    asked: list[dict[str, Any]]
+class Reader:
+    """What the server says, and how."""
+
     ends = "stop"
     refused = ""
 
-    def do_GET(self) -> None:
-        self._answer({"data": [{"id": "a-reader"}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append(body)
+    def __call__(self, body: dict[str, Any]) -> Answer:
         picture, prompt = body["messages"][-1]["content"]
         size = Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].split(",")[1]))).size
         if self.refused and prompt["text"] == "\nTable Recognition:":
-            self._answer({"error": {"message": self.refused}}, 400)
-            return
+            return 400, {"error": {"message": self.refused}}
         said = {
             ("\nLayout Detection:", (1036, 1036)): LAYOUT,
             ("\nText Recognition:", (400, 35)): "A title",
             ("\nText Recognition:", (400, 140)): "Some text",
             ("\nTable Recognition:", (400, 280)): "<fcel>a<fcel>b<nl>",
         }[prompt["text"], size]
-        self._answer({"choices": [{"message": {"content": said}, "finish_reason": self.ends}]})
-
-    def _answer(self, body: dict[str, Any], status: int = 200) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *values: object) -> None:
-        pass
+        return 200, {"choices": [{"message": {"content": said}, "finish_reason": self.ends}]}
 
 
 @pytest.fixture
-def reader() -> Iterator[tuple[str, type[Reader]]]:
-    class Own(Reader):
-        asked: list[dict[str, Any]] = []  # noqa: RUF012
+def reader() -> Reader:
+    return Reader()
 
-    server = QuietServer(("127.0.0.1", 0), Own)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", Own
-    server.shutdown()
-    thread.join()
-    server.server_close()
+
+@pytest.fixture
+def server(reader: Reader) -> Iterator[StandIn]:
+    with standing_in(reader, id="a-reader") as server:
+        yield server
 
 
 @pytest.fixture
@@ -80,10 +60,8 @@ def page(tmp_path: Path) -> str:
     return str(tmp_path / "page.png")
 
 
-def test_a_page_is_laid_out_and_read(reader: tuple[str, type[Reader]], page: str) -> None:
-    url, server = reader
-
-    result = CliRunner().invoke(app, ["parse", page, "--url", url])
+def test_a_page_is_laid_out_and_read(server: StandIn, page: str) -> None:
+    result = CliRunner().invoke(app, ["parse", page, "--url", server.url])
 
     assert result.exit_code == 0, result.output
     assert result.stdout == "# A title\n\nSome text\n\n| a | b |\n|---|---|\n"
@@ -93,31 +71,31 @@ def test_a_page_is_laid_out_and_read(reader: tuple[str, type[Reader]], page: str
     assert all(body["skip_special_tokens"] is False and "max_tokens" not in body for body in server.asked)
 
 
-def test_places_are_printed_as_json(reader: tuple[str, type[Reader]], page: str) -> None:
-    result = CliRunner().invoke(app, ["parse", page, page, "--url", reader[0] + "/v1", "--json"])
+def test_places_are_printed_as_json(server: StandIn, page: str) -> None:
+    result = CliRunner().invoke(app, ["parse", page, page, "--url", server.url + "/v1", "--json"])
 
     pages = json.loads(result.stdout)
     assert [found["picture"] for found in pages] == [page, page]
     assert pages[1]["blocks"][1] == {"type": "text", "box": [100, 200, 900, 400], "angle": 0, "text": "Some text"}
 
 
-def test_a_text_that_is_cut_off_is_told(reader: tuple[str, type[Reader]], page: str) -> None:
-    reader[1].ends = "length"
+def test_a_text_that_is_cut_off_is_told(reader: Reader, server: StandIn, page: str) -> None:
+    reader.ends = "length"
 
-    result = CliRunner().invoke(app, ["parse", page, "--url", reader[0]])
+    result = CliRunner().invoke(app, ["parse", page, "--url", server.url])
 
     assert "# A title" in result.stdout
     assert "the text of 3 blocks was cut off" in result.stderr
 
 
-def test_what_the_server_says_is_told_in_one_line(reader: tuple[str, type[Reader]], page: str) -> None:
-    reader[1].refused = "the image is too long"
+def test_what_the_server_says_is_told_in_one_line(reader: Reader, server: StandIn, page: str) -> None:
+    reader.refused = "the image is too long"
 
-    result = CliRunner().invoke(app, ["parse", page, "--url", reader[0]])
+    result = CliRunner().invoke(app, ["parse", page, "--url", server.url])
 
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr == f"upright: {reader[0]}/v1/chat/completions answers 400: the image is too long\n"
+    assert result.stderr == f"upright: {server.url}/v1/chat/completions answers 400: the image is too long\n"
 
 
 def test_a_server_that_is_not_there_is_told(page: str) -> None:

@@ -37,14 +37,14 @@ def demo_command() -> Callable[..., None]:
 
 
 def _run(given: dict[str, Any], config_file: Path | None) -> None:
-    if "url" in given:
-        _ask(given, config_file)
-        return
-    once = given.pop("once", False)
     missing = [file.name for file in (reader.PAGE, reader.RECEIPT, reader.SAMPLES) if not file.is_file()]
     if missing:
         complain(f"{reader.DIRECTORY} lacks {few(missing)}, which the demo shows; install upright-serve again")
         sys.exit(EXIT_FAILED)
+    if "url" in given:
+        _ask(given, config_file)
+        return
+    once = given.pop("once", False)
 
     async def visit(address: str, config: ServeConfig) -> bool:
         from upright.cli.demo.tour import show
