@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from training.render.degrade import resized as scaled
+from training.render.degrade import resized
 from training.samples import Pixels, Sample, Turn
 from training.shape import Shape
 from upright.models.image_grid import image_grid
@@ -118,12 +118,6 @@ def _message(turn: Turn) -> dict[str, Any]:
             {"type": "function", "function": {"name": call.name, "arguments": call.arguments}} for call in turn.calls
         ]
     return message
-
-
-def resized(picture: Pixels, height: int, width: int) -> Pixels:
-    if picture.shape[:2] == (height, width):
-        return picture
-    return scaled(picture, height, width)
 
 
 def to_patches(picture: Pixels, shape: Shape) -> NDArray[np.uint8]:

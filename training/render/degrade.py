@@ -86,7 +86,9 @@ def colourless(pixels: Pixels) -> bool:
 
 
 def resized(pixels: Pixels, height: int, width: int, how: Image.Resampling = Image.Resampling.BICUBIC) -> Pixels:
-    """One channel is enough for a picture that has no colour."""
+    """One channel is enough for a picture that has no colour, and none is touched where nothing changes."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
     if not colourless(pixels):
         return np.asarray(Image.fromarray(pixels).resize((width, height), how))
     grey = Image.fromarray(np.ascontiguousarray(pixels[:, :, 0])).resize((width, height), how)
