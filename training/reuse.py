@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-KEPT = 128  # batches that are there to choose from
+KEPT = 1024  # batches that are there to choose from, of 30 MB of a GPU each
 
 T = TypeVar("T")
 
