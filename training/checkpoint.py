@@ -71,7 +71,8 @@ def save(weights: dict[str, Tensor], shape: Shape, tokenizer: Path, out: Path) -
     ):
         (out / name).write_text(json.dumps(content, indent=2) + "\n")
     for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(tokenizer / file, out / file)
+        if tokenizer.resolve() != out.resolve():
+            shutil.copy(tokenizer / file, out / file)
 
 
 def main() -> None:

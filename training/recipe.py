@@ -15,19 +15,18 @@ from training.render.lines import line, word
 from training.render.nothing import nothing
 from training.render.paragraphs import chat_read, paragraph
 from training.render.tables import table
-from training.shape import READER
 
 
 @dataclass(frozen=True)
 class Recipe:
     """`spelled`: the share of conversations that are answered letter by letter, each of which is a token.
-    `least_pixels`: smaller pictures are made larger, as `READER` has it once it is served.
+    `least_pixels`: smaller pictures are made larger, less so than where the reader is served: a batch has more of them.
     """
 
     shares: Shares
     budget: Budget  # of a batch
     spelled: float = 0.0
-    least_pixels: int = READER.least_pixels
+    least_pixels: int = 280 * 280
 
 
 SMALL = 56 * 56  # pixels: many to a batch

@@ -25,7 +25,7 @@ class Shape:
     vision_ratio: int = 4
     patch: int = 14
     merge: int = 2
-    least_pixels: int = 100 * 28 * 28  # smaller pictures are made larger, so that small type has tokens enough
+    least_pixels: int = 448 * 448  # smaller pictures are made larger, so that small type has tokens enough
     most_pixels: int = 1400 * 28 * 28
 
     @property

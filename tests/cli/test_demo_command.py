@@ -16,8 +16,8 @@ from upright import reader
 from upright.cli.commands import app
 from upright.cli.demo.pasting import curl_command, python_lines
 
-SAID = {"\nText Recognition:": "A title", "\nTable Recognition:": "<fcel>a cell<nl>"}
-BLOCKS = [one["type"] for one in json.loads(reader.SAMPLES.read_text())["page"]["blocks"]]
+LAYOUT = "<|box_start|>100 50 900 100<|box_end|><|ref_start|>title<|ref_end|><|rotate_up|><|im_end|>"
+SAID = {"\nLayout Detection:": LAYOUT, "\nText Recognition:": "A title"}
 
 
 def said(body: dict[str, Any]) -> Answer:
@@ -43,12 +43,12 @@ def test_a_page_is_read_and_a_question_asked(stand_in: StandIn) -> None:
 
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
-    prompts = ["\nTable Recognition:" if kind == "table" else "\nText Recognition:" for kind in BLOCKS]
-    assert sorted(map(question, stand_in.asked)) == sorted([*prompts, "What is the total?"])
-    assert f" s, told where its {len(BLOCKS)} blocks are:\n\n# A title\n" in result.stdout
+    assert list(map(question, stand_in.asked)) == ["\nLayout Detection:", "\nText Recognition:", "What is the total?"]
+    assert " s, 1 block:\n\n# A title\n" in result.stdout
     assert "\nWhat is the total?\n1.00\n" in result.stdout
     assert f"\ncurl {url}/v1/chat/completions " in result.stdout
     assert f"base_url='{url}/v1'" in result.stdout
+    assert f" parse PICTURE --url {url}\n" in result.stdout
 
 
 def test_a_key_is_sent_and_not_shown(stand_in: StandIn) -> None:
@@ -58,6 +58,7 @@ def test_a_key_is_sent_and_not_shown(stand_in: StandIn) -> None:
     assert {*stand_in.keys, *stand_in.chat_keys} == {"Bearer secret"}
     assert "secret" not in result.output
     assert "Authorization: Bearer YOUR KEY" in result.stdout
+    assert " --api-key 'YOUR KEY'" in result.stdout
 
 
 def test_options_for_a_server_that_is_not_started_are_refused() -> None:

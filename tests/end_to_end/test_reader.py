@@ -24,7 +24,7 @@ from running import RunningServer, eventually, image_part, text_part, user
 
 from training.evaluate import parted
 from training.samples import Call
-from training.scores import cells_of, edit_distance
+from training.scores import cells_of, edit_distance, matches
 from upright import reader
 from upright.cli.parse.asking import Page, Server
 from upright.cli.parse.markdown import markdown_of
@@ -38,6 +38,7 @@ QUESTIONS: dict[str, str] = {one["question"]: one["answer"] for one in SAMPLES["
 TOTAL = QUESTIONS["What is the total?"]
 BEYOND = {"What is the date?", "What is the restaurant?"}  # fields without a label of their own
 WRONG = 0.03  # of the page's characters, and of its cells, at most
+MISSED = 1  # blocks that are not found, or found and not there, at most
 KILLS = 2  # of the engine, while one page is read
 TOOL: Any = {
     "type": "function",
@@ -66,7 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 def read_page(server: RunningServer) -> Page:
     async def read() -> Page:
         async with Server(server.url) as asked:
-            return await asked.page(open_page(reader.PAGE), blocks=BLOCKS)
+            return await asked.page(open_page(reader.PAGE))
 
     return asyncio.run(read())
 
@@ -82,6 +83,7 @@ def prose(blocks: list[Block], texts: list[str]) -> str:
 
 def check_page(page: Page) -> None:
     """It is what is printed there, nearly."""
+    assert matches(page.blocks, BLOCKS) >= max(len(page.blocks), len(BLOCKS)) - MISSED, page.blocks
     texts = [page.texts.get(index, "") for index in range(len(page.blocks))]
     assert page.cut_off == []
     assert wrong_share(prose(page.blocks, texts), prose(BLOCKS, TEXTS)) <= WRONG, texts
@@ -172,7 +174,7 @@ def test_the_demo_shows_it_all_and_goes_on_until_ctrl_c(tmp_path: Path) -> None:
         eventually(lambda: "Ctrl-C stops it" in demo.log or demo.process.poll() is not None, "the demo has shown all")
         shown = demo.log
         printed = markdown_of(BLOCKS, dict(enumerate(TEXTS)))
-        page = shown.split(" blocks are:\n\n")[1].split("\n\nThe receipt ")[0]
+        page = shown.split(" blocks:\n\n")[1].split("\n\nThe receipt ")[0]
         assert wrong_share(page, printed) <= WRONG, page
         assert f"\nWhat is the total?\n{TOTAL}\n" in shown
         check_pastes(shown, tmp_path)

@@ -1,9 +1,10 @@
-"""Requests in writing, ready to be pasted into a shell or into Python. Pure functions."""
+"""Requests in writing, ready to be pasted into a shell or into Python."""
 
 from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 
 CURL = """\
@@ -47,3 +48,10 @@ def curl_command(url: str, model: str, picture: Path, question: str, keyed: bool
 def python_lines(url: str, model: str, picture: Path, question: str, keyed: bool = False) -> str:
     key = KEY if keyed else "none"
     return PYTHON.format(url=f"{url}/v1", key=key, model=model, picture=str(picture), question=question)
+
+
+def parse_line(url: str, keyed: bool = False) -> str:
+    """With the program that this is, which need not be on the path of the shell."""
+    program = Path(sys.argv[0])
+    words = [sys.executable, "-m", "upright"] if program.name == "__main__.py" else [str(program)]
+    return f"{shlex.join(words)} parse PICTURE --url {url}{f' --api-key {shlex.quote(KEY)}' if keyed else ''}"

@@ -7,12 +7,11 @@ import json
 import time
 
 from upright import reader
-from upright.cli.demo.pasting import curl_command, python_lines
+from upright.cli.demo.pasting import curl_command, parse_line, python_lines
 from upright.cli.parse.asking import Server
 from upright.cli.parse.command import read_pages
 from upright.cli.parse.markdown import markdown_of
 from upright.cli.parse.pictures import open_page
-from upright.cli.parse.protocol import Block
 
 
 async def show(url: str, key: str) -> None:
@@ -20,11 +19,10 @@ async def show(url: str, key: str) -> None:
     began = time.monotonic()
     samples = json.loads(reader.SAMPLES.read_text())
     page = await asyncio.to_thread(open_page, reader.PAGE)
-    blocks = [Block(one["type"], tuple(one["box"])) for one in samples["page"]["blocks"]]
-    (found,) = await read_pages([page], url, key, blocks=blocks)
-    seconds = time.monotonic() - began
-    _say(f"The page {reader.PAGE}, read block by block in {seconds:.1f} s, told where its {len(blocks)} blocks are:")
-    _say(markdown_of(found.blocks, found.texts))
+    (found,) = await read_pages([page], url, key)
+    seconds, count = time.monotonic() - began, len(found.blocks)
+    _say(f"The page {reader.PAGE}, laid out and read in {seconds:.1f} s, {count} block{'' if count == 1 else 's'}:")
+    _say(markdown_of(found.blocks, found.texts) or "(the model finds nothing on it)")
 
     asked, *_, next_asked = [one["question"] for one in samples["receipt"]["questions"]]
     async with Server(url, key) as server:
@@ -34,6 +32,8 @@ async def show(url: str, key: str) -> None:
         _say(curl_command(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
         _say("in Python, after `pip install openai`:")
         _say(python_lines(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
+        _say("Have a page of yours read:")
+        _say(parse_line(server.url, bool(key)))
 
 
 def _say(text: str) -> None:

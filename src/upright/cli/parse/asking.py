@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,22 +52,14 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def page(
-        self,
-        picture: Image.Image,
-        tell: Callable[[int, int], None] = lambda done, total: None,
-        blocks: Sequence[Block] | None = None,
-    ) -> Page:
-        """Read a page. `tell`: how many of its blocks are read, of how many, as far as is known. `blocks`: those that
-        it has, where somebody knows them already.
+    async def page(self, picture: Image.Image, tell: Callable[[int, int], None] = lambda done, total: None) -> Page:
+        """Read a page. `tell`: how many of its blocks are read, of how many, as far as is known.
 
         Raises: NoAnswer.
         """
         tell(0, 0)
-        if blocks is None:
-            answer, _ = await self._ask(LAYOUT, lambda: squashed(picture))
-            blocks = read_layout(answer)
-        page = Page(list(blocks))
+        answer, _ = await self._ask(LAYOUT, lambda: squashed(picture))
+        page = Page(read_layout(answer))
         questions = to_read(page.blocks)
         tell(0, len(questions))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from upright.cli.parse.asking import Page
-    from upright.cli.parse.protocol import Block
 
 URL = "http://127.0.0.1:8000"
 
@@ -31,7 +29,7 @@ def parse_command(
     furniture: Annotated[bool, typer.Option("--furniture", help="Print headers, footers, page numbers too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the blocks with their places as JSON.")] = False,
 ) -> None:
-    """Read pictures of pages, with a server of a model of MinerU's family.
+    """Read pictures of pages, with a server of the reader or of a model of MinerU's family.
 
     The text goes to standard output, as Markdown and in the order of reading; progress to the terminal.
     """
@@ -53,16 +51,9 @@ def parse_command(
 
 
 async def read_pages(
-    pages: list[Image.Image],
-    url: str,
-    key: str = "",
-    model: str = "",
-    console: Console | None = None,
-    blocks: Sequence[Block] | None = None,
+    pages: list[Image.Image], url: str, key: str = "", model: str = "", console: Console | None = None
 ) -> list[Page]:
-    """Pages one after the other, the blocks of each at once; all pages have these `blocks`, if they are known. Raises:
-    NoAnswer.
-    """
+    """Pages one after the other, the blocks of each at once. Raises: NoAnswer."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -81,7 +72,7 @@ async def read_pages(
                     what = f"{name}: {done} of {total} blocks read" if total else f"{name}: finding its blocks"
                     progress.update(task, description=what, completed=done, total=total or None)
 
-                found.append(await server.page(picture, tell, blocks))
+                found.append(await server.page(picture, tell))
                 progress.remove_task(task)
     return found
 
@@ -90,7 +81,7 @@ def _text(path: Path, page: Page, furniture: bool) -> str:
     from upright.cli.parse.markdown import markdown_of
 
     if not page.blocks:
-        complain(f"{path}: the model finds nothing on it; a page that is not empty takes a model of MinerU's family")
+        complain(f"{path}: the model finds nothing on it; is it one that lays out pages, as the reader and MinerU do?")
     if page.cut_off:
         complain(f"{path}: the text of {len(page.cut_off)} blocks was cut off at the end of the model's context")
     return markdown_of(page.blocks, page.texts, furniture)
