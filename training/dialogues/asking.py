@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from training.dialogues.phrases import BY_LABEL, CHOICE, ENDINGS, FRAMES, ITEMS, SPECIAL, SYSTEMS
+from training.dialogues.phrases import BY_LABEL, CHOICE, COMPOSED, ENDINGS, FRAMES, ITEMS, SPECIAL, SYSTEMS
 from training.render.fields import Document, Field
 from training.render.kinds import KINDS, is_alone, is_surely_missing
 from training.samples import Turn
@@ -41,7 +41,11 @@ def phrasings(kind: str, split: Split) -> tuple[str, ...]:
         return ITEMS[kind][split]
     if kind == "choice":
         return CHOICE[split]
-    return FRAMES[split] + SPECIAL.get(kind, {}).get(split, ())
+    return FRAMES[split] + SPECIAL.get(kind, {}).get(split, ()) + (COMPOSED if split == "train" else ())
+
+
+def _framed(rng: random.Random, split: Split) -> str:
+    return rng.choice(COMPOSED if split == "train" and rng.random() < 0.5 else FRAMES[split])
 
 
 def ask_for(rng: random.Random, document: Document, field: Field, split: Split) -> Asked:
@@ -56,7 +60,7 @@ def ask_for(rng: random.Random, document: Document, field: Field, split: Split) 
     elif special and rng.random() < 0.35:
         sentence = rng.choice(special)
     else:
-        sentence = rng.choice(FRAMES[split])
+        sentence = _framed(rng, split)
     return Asked(
         _worded(rng, sentence, document.kind, name, field.label, split), field.value, _article(field, name), field
     )
@@ -82,7 +86,7 @@ def ask_missing(rng: random.Random, document: Document, world: World) -> Asked:
     name = rng.choice(_ASKED_FOR[kind])
     special = SPECIAL.get(kind, {}).get(split, ())
     plain = not special or rng.random() < 0.75 or kind in _VAGUE
-    sentence = rng.choice(FRAMES[split] if plain else special)
+    sentence = _framed(rng, split) if plain else rng.choice(special)
     return Asked(_worded(rng, sentence, document.kind, name, name, split), MISSING, f"the {name}", None)
 
 

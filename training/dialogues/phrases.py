@@ -7,6 +7,17 @@ from __future__ import annotations
 
 from training.world import Split
 
+# Sentences by the hundred, so that what is learnt is to look for the name in them, and not the sentences.
+_ASKING = (("", "."), ("Please ", "."), ("Now ", "."), ("Kindly ", "."), ("I want you to ", "."), ("You should ", "."),
+           ("Could you ", "?"), ("Would you please ", "?"), ("Try to ", "."), ("First of all, ", "."))  # fmt: skip
+_VERBS = ("read", "give me", "find", "quote", "write", "tell us", "pick out", "show", "copy", "return", "name",
+          "get me", "spell out", "transcribe", "answer with", "extract", "hand me", "identify")  # fmt: skip
+_WHERE = ("", "", "", " on this {d}", " of this {d}", " in the picture", " from this image", " that is printed here",
+          " that you see", " in it")  # fmt: skip
+COMPOSED = tuple(
+    f"{begin}{verb if begin else verb.capitalize()} the {{n}}{where}{end}"
+    for begin, end in _ASKING for verb in _VERBS for where in _WHERE
+)  # fmt: skip
 FRAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "What is the {n}?", "What is the {n}?", "What is the {n}?", "What's the {n}?", "{N}?", "{n}?", "{n}", "{N}:",
@@ -177,8 +188,15 @@ SPECIAL: dict[str, dict[Split, tuple[str, ...]]] = {
                "held-out": ("How many people ate?",)},
 }  # fmt: skip
 ENDINGS: dict[Split, tuple[str, ...]] = {
-    "train": (" Answer with the value only.", " Only the value, please.", " Give it as printed.",
-              " Reply with the text exactly as it is printed.", " Answer briefly.", " Exactly as printed."),
+    "train": (
+        " Answer with the value only.", " Only the value, please.", " Give it as printed.", " Answer briefly.",
+        " Reply with the text exactly as it is printed.", " Exactly as printed.", " Thank you.", " Thanks!", " Now.",
+        " Be brief.", " Be exact.", " No comment.", " I am in a hurry.", " Do not explain.", " Take your time.",
+        " Mind the spelling.", " It has to be right.", " One line will do.",
+        *(f" {how} {what}{end}" for how in ("Only", "Just", "Reply with", "I need", "Write down")
+          for what in ("the value", "the text", "what is printed", "what you read")
+          for end in (".", ", please.", ", letter by letter.", ", without any other words.")),
+    ),
     "held-out": (" Nothing else, please.", " Just as it is on the paper."),
 }  # fmt: skip
 SYSTEMS: dict[Split, tuple[str, ...]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from training.render import cards, forms, invoices, letters, notes, receipts, tickets
+from training.render import cards, forms, invoices, letters, mixtures, notes, receipts, tickets
 from training.render.client import to_cells
 from training.render.degrade import degrade
 from training.render.drafts import Draft, Layout
@@ -12,11 +12,12 @@ from training.render.fields import TOKENS, Document, tokens
 from training.render.sheets import draw
 from training.world import Split, World
 
+_MIXED = 7  # as often as so many layouts of a kind: what is learnt of those does not hold for others by itself
 LAYOUTS: dict[Split, tuple[Layout, ...]] = {
     "train": (
         receipts.TILL, receipts.SHOP, receipts.RESTAURANT, invoices.CLASSIC, invoices.BANDED, invoices.PLAIN,
         forms.COLUMN, forms.GRID, forms.TWO_SIDES, letters.HEAD, notes.NOTE, letters.LABEL, tickets.PASS,
-        tickets.COUPON, cards.IDENTITY, cards.MEMBER, cards.WORK, cards.SLIP,
+        tickets.COUPON, cards.IDENTITY, cards.MEMBER, cards.WORK, cards.SLIP, *_MIXED * (mixtures.mixed,),
     ),
     "held-out": (
         receipts.SUMS_FIRST, receipts.CAFE, invoices.SIDE, forms.TABLE, forms.UNDER, tickets.EVENT, cards.BADGE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -48,6 +49,9 @@ TRAIN = (
     Family("two unequal columns", (2, 1), _PROSE | {"image": 10}, (1.2, 1.6), 5),
     Family("equations", elements={"text": 68, "equation": 22, "heading": 10}, lines=4),
 )  # fmt: skip
+# What flows through columns in a family of no name, and how much of it there may be.
+_MOST = {"text": 100, "heading": 60, "list": 60, "image": 50, "table": 30, "equation": 20}
+_WIDTHS = ((1,), (1,), (1, 1), (1, 1), (1, 1, 1), (2, 1), (3, 2), (2, 3))
 HELD_OUT = (
     Family("something across two columns", (1, 1), {"text": 80, "heading": 14, "list": 6}, (1.15, 1.5), 6, 0.5,
            across=1.0),
@@ -55,3 +59,16 @@ HELD_OUT = (
     Family("questions and answers", elements={"heading": 48, "text": 52}, lines=3, title=0.6, size=(1.4, 2.1)),
     Family("catalogue", (1, 1, 1, 1), {"image": 62, "text": 38}, (1.1, 1.4), 2, 0.7, 0.6),
 )  # fmt: skip
+
+
+def of_chance(rng: random.Random) -> Family:
+    """One of no name, so that what is learnt does not hang on what pages of a name have in common."""
+    widths = rng.choice(_WIDTHS)
+    shares = {kind: most * rng.random() ** 2 for kind, most in _MOST.items()}
+    shares["text"] += 10
+    smallest = rng.uniform(1.05, 1.35) if len(widths) > 1 else rng.uniform(1.1, 2.0)
+    return Family(
+        "of chance", widths, shares, (smallest, smallest * rng.uniform(1.1, 1.4)), rng.uniform(1.5, 8),
+        title=rng.random(), header=rng.random(), footer=rng.random(), number=rng.random(), footnotes=0.3 * rng.random(),
+        short=0.6 * rng.random(), wide=len(widths) > 1 and rng.random() < 0.15,
+    )  # fmt: skip

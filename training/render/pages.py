@@ -28,6 +28,7 @@ from training.world import Split, World
 SIDE = 1036  # pixels, as the client squashes a page
 CLEAN = 0.35  # of pages that nothing has happened to
 EMPTY = 0.01
+OF_CHANCE = 0.35  # of pages that are trained on: in a layout that has no name
 Layout = Callable[[random.Random, World], Page]
 
 _OWN: Mapping[Split, Mapping[str, Layout]] = {
@@ -66,10 +67,12 @@ def asked(rng: random.Random, world: World, found: Drawn) -> Sample:
 
 
 def plan(rng: random.Random, world: World) -> Page:
-    """In one of the layouts of the world's split."""
+    """In one of the layouts of the world's split, or in one that comes but once."""
     if rng.random() < EMPTY:
         look = make_look(rng, world, (1.5, 1.5))
         return Page(look.width, look.height, look.paper, (), ())
+    if world.split == "train" and rng.random() < OF_CHANCE:
+        return flowing(families.of_chance(rng), rng, world)
     layouts = LAYOUTS[world.split]
     return layouts[rng.choice(sorted(layouts))](rng, world)
 
