@@ -49,8 +49,8 @@ LAYOUTS = Recipe(
 )  # fmt: skip
 WHOLE = Recipe(
     {
-        line: 0.38, paragraph: 0.22, table: 0.09, chat_read: 0.03, ask_field: 0.13, save_answer: 0.07, read_whole: 0.02,
-        nothing: 0.02, parts: 0.012, parts_and_page: 0.022,
+        line: 0.26, paragraph: 0.20, table: 0.13, chat_read: 0.03, ask_field: 0.20, save_answer: 0.11, read_whole: 0.02,
+        nothing: 0.02, parts: 0.015, parts_and_page: 0.028,
     },
     Budget(48_000, 18_200, 3_600, 64),
 )  # fmt: skip

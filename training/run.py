@@ -36,8 +36,11 @@ class Stage:
     fall: tuple[float, float] = (1.0, 1.0)
 
 
-BEGINNING = (Stage("letters", 1.0), Stage("beginning", 4.0))
-REST = (Stage("layouts", 7.0), Stage("whole", 8.0, (1.0, 0.5)), Stage("whole", 8.0, (0.5, 0.0)))
+FROM_NOTHING = (
+    Stage("letters", 1.0), Stage("beginning", 4.0), Stage("layouts", 7.0),
+    Stage("whole", 8.0, (1.0, 0.5)), Stage("whole", 8.0, (0.5, 0.0)),
+)  # fmt: skip
+ONWARD = (Stage("whole", 9.0, (0.7, 0.45)), Stage("whole", 9.0, (0.45, 0.2)), Stage("whole", 8.0, (0.2, 0.0)))
 
 
 def minutes_of(stages: Sequence[Stage], left: float) -> float:
@@ -85,7 +88,7 @@ def told(words: Sequence[str]) -> None:
 def run(options: argparse.Namespace) -> None:
     """Raises: CalledProcessError."""
     prepared()
-    stages = REST if options.start is not None else BEGINNING + REST
+    stages = ONWARD if options.start is not None else FROM_NOTHING
     # a reader that is trained on keeps its own tokenizer, which the data's may have left behind
     tokenizer = options.start if options.start is not None else TOKENIZER
     program = [sys.executable, "-m", "training.train"]

@@ -43,7 +43,7 @@ from training.world import Split, World
 TOLD_EVERY = 100  # steps
 CLOCK_EVERY = 20  # steps: all processes go by the first one's clock
 SAVED_EVERY = 120.0  # seconds: a machine that is lost costs no more
-HELD_OUT = 24  # batches at the end
+HELD_OUT = 8  # batches at the end
 BATCH_BYTES = 48 * 2**20
 FONTS, TEXTS = Path("training/data/fonts"), Path("training/data/texts")
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from training import run
-from training.run import BEGINNING, BESIDE, LEAST, REST, minutes_of
+from training.run import BESIDE, FROM_NOTHING, LEAST, ONWARD, minutes_of
 
 
 def test_stages_share_the_minutes_that_are_left() -> None:
     left = 30.0
-    stages = BEGINNING + REST
+    stages = FROM_NOTHING
     for number in range(len(stages)):
         left -= minutes_of(stages[number:], left) + BESIDE
     assert left == pytest.approx(0.0)
-    assert minutes_of(REST, -5.0) == LEAST
+    assert minutes_of(ONWARD, -5.0) == LEAST
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_each_stage_goes_on_from_the_one_before(commands: list[list[str]], tmp_p
     run.run(options(tmp_path))
 
     *stages, join = commands
-    assert [after(words, "--recipe") for words in stages] == [stage.recipe for stage in BEGINNING + REST]
+    assert [after(words, "--recipe") for words in stages] == [stage.recipe for stage in FROM_NOTHING]
     assert "--from" not in stages[0]
     for one, other in pairwise(stages):
         assert after(other, "--from") == after(one, "training.train")
@@ -75,7 +75,7 @@ def test_a_reader_that_is_trained_on_keeps_its_tokenizer(commands: list[list[str
     run.run(options(tmp_path / "out", start=tmp_path / "reader", gpus=2))
 
     *stages, join = commands
-    assert [after(words, "--recipe") for words in stages] == [stage.recipe for stage in REST]
+    assert [after(words, "--recipe") for words in stages] == [stage.recipe for stage in ONWARD]
     assert after(stages[0], "--from") == str(tmp_path / "reader")
     assert {after(words, "--tokenizer") for words in commands} == {str(tmp_path / "reader")}
     assert all(words[:3] == [sys.executable, "-m", "torch.distributed.run"] for words in stages)

@@ -151,6 +151,37 @@ def _merged_head(rng: random.Random, world: World, columns: int) -> tuple[int, l
     return 2, [*cells, *(Cell(1, column, heading(rng, world)) for column in range(columns))]
 
 
+def _scattered(rng: random.Random, world: World, count: int) -> Planned:
+    """Cells over some rows, columns or both anywhere, so that how far one goes has to be seen."""
+    columns, stub = _columns(rng, world, count)
+    heads = rng.choice((0, 1, 1, 2, 2))
+    body = max(2, _depth(rng))
+    cells: list[Cell] = []
+    taken: set[tuple[int, int]] = set()
+    strong: set[int] = set()
+    for _ in range(rng.randint(1, 5)):
+        across = rng.random() < 0.3
+        rows = 1 if across else rng.choice((1, 1, 2, 2, 3))
+        wide = count if across else rng.randint(1, min(count, 4))
+        above = rng.random() < 0.3  # in the head
+        first, end = (0, heads) if above else (heads, heads + body)
+        if rows > end - first or rows * wide == 1:
+            continue
+        row, start = rng.randint(first, end - rows), rng.randint(0, count - wide)
+        places = {(row + down, start + right) for down in range(rows) for right in range(wide)}
+        if places & taken or (above and start == 0 and rows == heads):  # the first name beside two levels is held out
+            continue
+        taken |= places
+        text = (heading if above else some_words)(rng, world) if rng.random() < 0.9 else ""
+        cells.append(Cell(row, start, text, rows, wide))
+        if across and not above and rng.random() < 0.6:
+            strong.add(row)
+    for row in range(heads):
+        cells += [Cell(row, index, heading(rng, world)) for index in range(count) if (row, index) not in taken]
+    _fill(rng, columns, range(heads, heads + body), cells, taken, rng.choice((0.0, 0.0, 0.1, 0.3)))
+    return Planned(Table(heads + body, count, tuple(cells)), heads, stub, _fits(rng, columns), frozenset(strong))
+
+
 # ---- held out --------------------------------------------------------------------------------------------------------
 
 
@@ -214,5 +245,5 @@ def _turned(rng: random.Random, world: World, count: int) -> Planned:
 
 
 _Kinds = tuple[tuple[Callable[[random.Random, World, int], Planned], ...], tuple[int, ...]]
-_TRAINED: _Kinds = ((_usual,), (1,))
+_TRAINED: _Kinds = ((_usual, _scattered), (65, 35))
 _HELD_OUT: _Kinds = ((_two_levels, _statement, _turned), (40, 35, 25))
