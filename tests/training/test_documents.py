@@ -22,7 +22,7 @@ from training.world import Split
 SPLITS: tuple[Split, ...] = ("train", "held-out")
 SEEDS = st.integers(0, 2**32 - 1)
 BOTH = st.sampled_from(SPLITS)
-ONE_KIND = [(split, layout) for split in SPLITS for layout in LAYOUTS[split]]
+ONE_KIND = [(split, layout) for split in SPLITS for layout in dict.fromkeys(LAYOUTS[split])]
 
 
 def drafted(split: Split, seed: int) -> Draft:

@@ -28,12 +28,18 @@ from training.world import Split, World
 SIDE = 1036  # pixels, as the client squashes a page
 CLEAN = 0.35  # of pages that nothing has happened to
 EMPTY = 0.01
-OF_CHANCE = 0.35  # of pages that are trained on: in a layout that has no name
+OF_CHANCE = "of chance"
+AS_MANY = 10  # as often as so many layouts with a name, none of which teaches what others are like
 Layout = Callable[[random.Random, World], Page]
+
+
+def _of_chance(rng: random.Random, world: World) -> Page:
+    return flowing(families.of_chance(rng), rng, world)
+
 
 _OWN: Mapping[Split, Mapping[str, Layout]] = {
     "train": {"letter": letter, "invoice": invoice, "slides": slide, "title page": title_page,
-              "references": references, "side notes": side_notes},
+              "references": references, "side notes": side_notes, OF_CHANCE: _of_chance},
     "held-out": {"sidebar": sidebar, "questions and answers": questions, "catalogue": catalogue},
 }  # fmt: skip
 
@@ -67,14 +73,13 @@ def asked(rng: random.Random, world: World, found: Drawn) -> Sample:
 
 
 def plan(rng: random.Random, world: World) -> Page:
-    """In one of the layouts of the world's split, or in one that comes but once."""
+    """In one of the layouts of the world's split."""
     if rng.random() < EMPTY:
         look = make_look(rng, world, (1.5, 1.5))
         return Page(look.width, look.height, look.paper, (), ())
-    if world.split == "train" and rng.random() < OF_CHANCE:
-        return flowing(families.of_chance(rng), rng, world)
     layouts = LAYOUTS[world.split]
-    return layouts[rng.choice(sorted(layouts))](rng, world)
+    names = [*sorted(layouts), *([OF_CHANCE] * AS_MANY if OF_CHANCE in layouts else ())]
+    return layouts[rng.choice(names)](rng, world)
 
 
 def composed(rng: random.Random, world: World) -> Drawn:
