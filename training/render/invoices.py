@@ -17,7 +17,7 @@ from training.render.sheets import Bar, Sheet, Type, leading
 from training.render.values import Manner
 from training.world import World
 
-_TITLES = ("INVOICE", "Invoice", "TAX INVOICE", "Bill", "Sales invoice")
+TITLES = ("INVOICE", "Invoice", "TAX INVOICE", "Bill", "Sales invoice")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Bill:
     bank: list[Field]
 
 
-def _bill(rng: random.Random, world: World, wide: int) -> Bill:
+def bill_of(rng: random.Random, world: World, wide: int) -> Bill:
     chosen = look(rng, world, rng.choice(("body", "body", "any")), 0)
     chosen = replace(chosen, pen=chosen.ink, x_height=rng.uniform(8, 9.2))
     manner = chosen.manner(rng)
@@ -127,7 +127,7 @@ def _pairs(sheet: Sheet, fields: list[Field], label: Type, value: Type, x: int, 
     return y
 
 
-def _party(sheet: Sheet, bill: Bill, title: str, field: Field, lines: tuple[str, ...], x: int, y: int) -> int:
+def party(sheet: Sheet, bill: Bill, title: str, field: Field, lines: tuple[str, ...], x: int, y: int) -> int:
     small = bill.look.small()
     if title:
         sheet.text(x, y, title, bill.look.small(bill.look.accent))
@@ -135,7 +135,7 @@ def _party(sheet: Sheet, bill: Bill, title: str, field: Field, lines: tuple[str,
     return sheet.texts(x, y, [field.value, *lines], small)
 
 
-def _table_and_sums(
+def table_and_sums(
     rng: random.Random, sheet: Sheet, bill: Bill, x: int, y: int, right: int, boxed: bool = False
 ) -> tuple[int, list[Field]]:
     look, manner = bill.look, bill.manner
@@ -161,23 +161,23 @@ def _done(sheet: Sheet, bill: Bill, layout: str, y: int, more: list[Field]) -> D
 def classic(rng: random.Random, world: World) -> Draft:
     """The sender at the left, the numbers at the right, the recipient below."""
     width = rng.randrange(640, 860)
-    bill = _bill(rng, world, width)
+    bill = bill_of(rng, world, width)
     look, head = bill.look, bill.head
     sheet = Sheet(width, look.paper)
     x, right, y = 28, width - 28, rng.randrange(16, 34)
     big = look.heading(rng.uniform(1.3, 2.0))
     if rng.random() < 0.5:
-        sheet.text(right, y, rng.choice(_TITLES), big, "right")
+        sheet.text(right, y, rng.choice(TITLES), big, "right")
     else:
-        sheet.text(x, y, rng.choice(_TITLES), big)
+        sheet.text(x, y, rng.choice(TITLES), big)
         y += leading(big) + 6
-    left_bottom = _party(sheet, bill, rng.choice(("", "From", "Seller")), head.sender, head.sender_lines, x, y)
+    left_bottom = party(sheet, bill, rng.choice(("", "From", "Seller")), head.sender, head.sender_lines, x, y)
     label = look.small(rng.choice((look.ink, look.accent)))
     start = max(y, 24 + leading(big))
     right_bottom = _pairs(sheet, bill.numbers, label, look.small(), right - rng.randrange(260, 310), start, right)
     y = max(left_bottom, right_bottom) + 12
     y = (
-        _party(
+        party(
             sheet,
             bill,
             rng.choice(("Bill to", "To", "Customer", "Billed to", "Sold to")),
@@ -188,43 +188,43 @@ def classic(rng: random.Random, world: World) -> Draft:
         )
         + 14
     )
-    y, more = _table_and_sums(rng, sheet, bill, x, y, right)
+    y, more = table_and_sums(rng, sheet, bill, x, y, right)
     return _done(sheet, bill, "classic", _foot(rng, sheet, bill, x, y + 14), more)
 
 
 def banded(rng: random.Random, world: World) -> Draft:
     """A coloured band on top, the parties side by side, the numbers in a row of cells."""
     width = rng.randrange(680, 900)
-    bill = _bill(rng, world, width)
+    bill = bill_of(rng, world, width)
     look, head = bill.look, bill.head
     sheet = Sheet(width, look.paper)
     x, right = 26, width - 26
     big, name = look.heading(rng.uniform(1.4, 2.0), look.paper), look.heading(1.2, look.paper)
     high = leading(big) + rng.randrange(14, 34)
     sheet.marks.append(Bar(0, 0, width, high, look.accent))
-    sheet.text(x, (high - big.height) // 2, rng.choice(_TITLES), big)
+    sheet.text(x, (high - big.height) // 2, rng.choice(TITLES), big)
     y = high + 16
     if rng.random() < 0.4 and name.width(head.sender.value) < width * 0.5:
         sheet.text(right, (high - name.height) // 2, head.sender.value, name, "right")
         left_bottom = sheet.texts(x, y, ["From:", *head.sender_lines], look.small())
     else:
-        left_bottom = _party(
+        left_bottom = party(
             sheet, bill, rng.choice(("From", "Seller", "Issued by")), head.sender, head.sender_lines, x, y
         )
-    right_bottom = _party(
+    right_bottom = party(
         sheet, bill, rng.choice(("Bill to", "To", "Customer")), head.recipient, head.recipient_lines, width // 2 + 10, y
     )
     style = cell_style(rng, look, rng.choice(("above", "inside")), rng.choice(("box", "none", "fill")))
     y, placed = grid(sheet, style, bill.numbers, x, max(left_bottom, right_bottom) + 14, right, len(bill.numbers), 12)
     bill = replace(bill, numbers=placed)
-    y, more = _table_and_sums(rng, sheet, bill, x, y + 14, right)
+    y, more = table_and_sums(rng, sheet, bill, x, y + 14, right)
     return _done(sheet, bill, "banded", _foot(rng, sheet, bill, x, y + 12), more)
 
 
 def plain(rng: random.Random, world: World) -> Draft:
     """Everything in one column, the sender in the middle on top."""
     width = rng.randrange(600, 760)
-    bill = _bill(rng, world, width)
+    bill = bill_of(rng, world, width)
     look, head = bill.look, bill.head
     sheet = Sheet(width, look.paper)
     x, right, y = 24, width - 24, 18
@@ -233,35 +233,33 @@ def plain(rng: random.Random, world: World) -> Draft:
     y = sheet.texts(width // 2, y + leading(big), head.sender_lines, small, "centre") + 8
     sheet.rule(x, y, right, look.ink, rng.choice((1, 2)))
     y += 12
-    title, colon = rng.choice(_TITLES), rng.choice((":", ""))
+    title, colon = rng.choice(TITLES), rng.choice((":", ""))
     sheet.text(x, y, title, look.heading(1.4))
     y += leading(look.heading(1.4)) + 4
     for field in bill.numbers:
         sheet.text(x, y, f"{field.label}{colon} {field.value}", small)
         y += leading(small)
     y = (
-        _party(
-            sheet, bill, rng.choice(("To:", "Bill to:", "Customer:")), head.recipient, head.recipient_lines, x, y + 8
-        )
+        party(sheet, bill, rng.choice(("To:", "Bill to:", "Customer:")), head.recipient, head.recipient_lines, x, y + 8)
         + 12
     )
-    y, more = _table_and_sums(rng, sheet, bill, x, y, right)
+    y, more = table_and_sums(rng, sheet, bill, x, y, right)
     return _done(sheet, bill, "plain", _foot(rng, sheet, bill, x, y + 12), more)
 
 
 def side(rng: random.Random, world: World) -> Draft:
     """Held out: the numbers and the bank in a coloured column at the left, a boxed table beside it."""
     width, column = rng.randrange(840, 960), rng.randrange(250, 280)
-    bill = _bill(rng, world, width - column)
+    bill = bill_of(rng, world, width - column)
     look, head = bill.look, bill.head
     sheet = Sheet(width, look.paper)
     start = len(sheet.marks)
     x, right, y = column + 22, width - 20, 20
     big = look.heading(rng.uniform(1.4, 1.8))
-    sheet.text(x, y, rng.choice(_TITLES), big)
-    y = _party(sheet, bill, "", head.sender, head.sender_lines, x, y + leading(big)) + 10
-    y = _party(sheet, bill, "Invoiced to", head.recipient, head.recipient_lines, x, y) + 14
-    y, more = _table_and_sums(rng, sheet, bill, x, y, right, boxed=True)
+    sheet.text(x, y, rng.choice(TITLES), big)
+    y = party(sheet, bill, "", head.sender, head.sender_lines, x, y + leading(big)) + 10
+    y = party(sheet, bill, "Invoiced to", head.recipient, head.recipient_lines, x, y) + 14
+    y, more = table_and_sums(rng, sheet, bill, x, y, right, boxed=True)
     light = replace(look, ink=look.paper, pen=look.paper, accent=look.paper)
     style = cell_style(rng, light, "above", "none")
     low, numbers = grid(sheet, style, bill.numbers, 16, 24, column - 12, 1, 14)

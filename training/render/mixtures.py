@@ -1,14 +1,16 @@
-"""Papers of no kind: fields that go together nowhere else, in groups that are each set in a way of their own."""
+"""Papers of no kind: fields that go together nowhere else, or parts of an invoice, each set in a way of its own."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from training.render.cells import Place, cell_style, grid
 from training.render.drafts import Draft
 from training.render.fields import Field
 from training.render.forms import odd_field
+from training.render.invoices import TITLES, Bill, bill_of, party, table_and_sums
 from training.render.kinds import KINDS, fill
 from training.render.looks import Look, look
 from training.render.sheets import Frame, Sheet, bars, leading, squares
@@ -45,6 +47,57 @@ def mixed(rng: random.Random, world: World) -> Draft:
     if rng.random() < 0.2:
         sheet.marks.insert(0, Frame(5, 5, sheet.width - 6, sheet.height - 6, chosen.ink, rng.choice((1, 2))))
     return Draft(rng.choice(_CALLED), "mixed", sheet, tuple(placed))
+
+
+def mixed_bill(rng: random.Random, world: World) -> Draft:
+    sheet = Sheet(rng.randrange(600, 900), (255, 255, 255))
+    made = bill_of(rng, world, sheet.width)
+    sheet.colour = made.look.paper
+    margin, gap = rng.randrange(18, 44), rng.randrange(16, 40)
+    placed: list[Field] = [*made.head.fields]
+    parts = _parts(rng, world, sheet, made, placed)
+    rng.shuffle(parts)
+    y = rng.randrange(12, 36)
+    while parts:
+        for left, right in _columns(rng, margin, sheet.width - margin, gap):
+            if parts:
+                sheet.height = max(sheet.height, parts.pop()(left, y, right))
+        y = sheet.height + rng.randrange(6, 30)
+    left, right = margin, sheet.width - margin
+    at = rng.choice((left, right - rng.randrange(380, 520))) if rng.random() < 0.3 else left
+    y, more = table_and_sums(rng, sheet, made, at, y, right)
+    sheet.height = y + rng.randrange(10, 40)
+    return Draft(rng.choice(("invoice", "bill")), "mixed bill", sheet, (*placed, *more))
+
+
+def _parts(
+    rng: random.Random, world: World, sheet: Sheet, made: Bill, placed: list[Field]
+) -> list[Callable[[int, int, int], int]]:
+    """Each draws something between left, top and right, adds to what is `placed`, and gives the bottom."""
+    head, chosen = made.head, made.look
+
+    def group(fields: Sequence[Field], left: int, y: int, right: int) -> int:
+        bottom, found = _group(rng, sheet, chosen, fields, left, y, right)
+        placed.extend(found)
+        return bottom
+
+    def from_whom(left: int, y: int, right: int) -> int:
+        return party(sheet, made, rng.choice(("", "From", "Seller")), head.sender, head.sender_lines, left, y)
+
+    def to_whom(left: int, y: int, right: int) -> int:
+        called = rng.choice(("Bill to", "To", "Customer", "Sold to", ""))
+        return party(sheet, made, called, head.recipient, head.recipient_lines, left, y)
+
+    def title(left: int, y: int, right: int) -> int:
+        big = chosen.heading(rng.uniform(1.2, 2.0))
+        sheet.text(left, y, rng.choice(TITLES), big)
+        return y + leading(big)
+
+    some = rng.randrange(len(made.numbers) + 1)
+    return [
+        from_whom, to_whom, title, partial(_neither, rng, world, sheet, chosen),
+        *(partial(group, fields) for fields in (made.numbers[:some], made.numbers[some:], made.bank) if fields),
+    ]  # fmt: skip
 
 
 def _columns(rng: random.Random, left: int, right: int, gap: int) -> list[tuple[int, int]]:
