@@ -85,7 +85,7 @@ def _parts(
         return party(sheet, made, rng.choice(("", "From", "Seller")), head.sender, head.sender_lines, left, y)
 
     def to_whom(left: int, y: int, right: int) -> int:
-        called = rng.choice(("Bill to", "To", "Customer", "Sold to", ""))
+        called = rng.choice(("Bill to", "To", "Customer", "Sold to"))
         return party(sheet, made, called, head.recipient, head.recipient_lines, left, y)
 
     def title(left: int, y: int, right: int) -> int:
