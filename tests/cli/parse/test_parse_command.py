@@ -36,9 +36,9 @@ class Reader:
             return 400, {"error": {"message": self.refused}}
         said = {
             ("\nLayout Detection:", (1036, 1036)): LAYOUT,
-            ("\nText Recognition:", (400, 35)): "A title",
-            ("\nText Recognition:", (400, 140)): "Some text",
-            ("\nTable Recognition:", (400, 280)): "<fcel>a<fcel>b<nl>",
+            ("\nText Recognition:", (404, 41)): "A title",
+            ("\nText Recognition:", (404, 146)): "Some text",
+            ("\nTable Recognition:", (404, 286)): "<fcel>a<fcel>b<nl>",
         }[prompt["text"], size]
         return 200, {"choices": [{"message": {"content": said}, "finish_reason": self.ends}]}
 

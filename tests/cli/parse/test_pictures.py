@@ -18,9 +18,14 @@ def test_a_block_is_cut_out_and_turned_upright() -> None:
 
     part = cut_out(page, Block("text", (200, 200, 400, 700), angle=90))
 
-    assert part.size == (200, 100)
-    assert part.getpixel((2, 50)) == (0, 0, 255)
+    assert part.size == (204, 104)  # three thousandths more at each side
+    assert part.getpixel((0, 50)) == (255, 255, 255)
+    assert part.getpixel((4, 50)) == (0, 0, 255)
     assert part.getpixel((100, 50)) == (255, 0, 0)
+
+
+def test_what_is_around_a_block_ends_where_the_page_does() -> None:
+    assert cut_out(Image.new("RGB", (1000, 1000)), Block("text", (0, 100, 1000, 200))).size == (1000, 106)
 
 
 @pytest.mark.parametrize("box", [(0, 0, 1000, 10), (0, 0, 10, 1000), (5, 5, 6, 6)])
