@@ -54,8 +54,16 @@ def test_what_is_no_picture_is_told_by_its_name(tmp_path: Path) -> None:
     file = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(file, "PNG")
     (tmp_path / "cut.png").write_bytes(file.getvalue()[:60])
+    (tmp_path / "pages.pdf").write_text("%PDF-1.7")
+    (tmp_path / "pages").mkdir()
+    Image.new("1", (20_000, 5_001)).save(tmp_path / "large.png")
+    Image.new("1", (20_000, 9_000)).save(tmp_path / "larger.png")
 
-    for name, told in (("notes.txt", "no picture"), ("cut.png", "cannot be read"), ("none.png", "there is no")):
+    for name, told in (
+        ("notes.txt", "no picture"), ("cut.png", "cannot be read"), ("none.png", "there is no"),
+        ("pages.pdf", "of each of its pages"), ("pages", "is a directory"), ("large.png", "100,000,000 pixels"),
+        ("larger.png", "100,000,000 pixels"),
+    ):  # fmt: skip
         with pytest.raises(UnreadablePicture, match=told) as caught:
             open_page(tmp_path / name)
         assert name in str(caught.value)

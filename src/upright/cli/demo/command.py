@@ -51,7 +51,7 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
         from upright.cli.parse.asking import NoAnswer
 
         try:
-            await show(address, _key(config))
+            await show(address, _key(config), stays=not once)
         except NoAnswer as error:
             raise CannotServe(str(error)) from error
         if not once:

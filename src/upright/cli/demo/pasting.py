@@ -51,7 +51,7 @@ def python_lines(url: str, model: str, picture: Path, question: str, keyed: bool
 
 
 def parse_line(url: str, keyed: bool = False) -> str:
-    """With the program that this is, which need not be on the path of the shell."""
-    program = Path(sys.argv[0])
+    """With the program that this is, which need not be on the path of the shell that it is pasted into."""
+    program = Path(sys.argv[0]).absolute()
     words = [sys.executable, "-m", "upright"] if program.name == "__main__.py" else [str(program)]
     return f"{shlex.join(words)} parse PICTURE --url {url}{f' --api-key {shlex.quote(KEY)}' if keyed else ''}"

@@ -14,8 +14,10 @@ from upright.cli.parse.markdown import markdown_of
 from upright.cli.parse.pictures import open_page
 
 
-async def show(url: str, key: str) -> None:
-    """What the server there makes of the pictures that come with Upright, on standard output. Raises: NoAnswer."""
+async def show(url: str, key: str, stays: bool = True) -> None:
+    """What the server there makes of the pictures that come with Upright, on standard output; and how it is asked for
+    more, if it `stays`. Raises: NoAnswer.
+    """
     began = time.monotonic()
     samples = json.loads(reader.SAMPLES.read_text())
     page = await asyncio.to_thread(open_page, reader.PAGE)
@@ -28,6 +30,8 @@ async def show(url: str, key: str) -> None:
     async with Server(url, key) as server:
         answer = await server.answer(await asyncio.to_thread(open_page, reader.RECEIPT), asked)
         _say(f"The receipt {reader.RECEIPT}:\n{asked}\n{answer}")
+        if not stays:
+            return
         _say("Ask more, of this picture or of yours; with curl:")
         _say(curl_command(server.url, server.model, reader.RECEIPT, next_asked, bool(key)))
         _say("in Python, after `pip install openai`:")

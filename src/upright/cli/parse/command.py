@@ -27,7 +27,7 @@ def parse_command(
     api_key: Annotated[str, typer.Option(envvar="UPRIGHT_API_KEY", metavar="TEXT", help="Its key.")] = "",
     model: Annotated[str, typer.Option(metavar="NAME", help="Its model, if not the first that it lists.")] = "",
     furniture: Annotated[bool, typer.Option("--furniture", help="Print headers, footers, page numbers too.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the blocks with their places as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all blocks as JSON, boxes in thousandths.")] = False,
 ) -> None:
     """Read pictures of pages, with a server of the reader or of a model of MinerU's family.
 
@@ -81,7 +81,7 @@ def _text(path: Path, page: Page, furniture: bool) -> str:
     from upright.cli.parse.markdown import markdown_of
 
     if not page.blocks:
-        complain(f"{path}: the model finds nothing on it; is it one that lays out pages, as the reader and MinerU do?")
+        complain(f"{path}: the model finds nothing on it; unless it is empty, take a model that lays out pages")
     if page.cut_off:
         complain(f"{path}: the text of {len(page.cut_off)} blocks was cut off at the end of the model's context")
     return markdown_of(page.blocks, page.texts, furniture)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import warnings
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from upright.cli.parse.protocol import SCALE, SIDE, Block
 
+MOST_PIXELS = 100_000_000  # of a page, as a server has it by default
 LEAST_EDGE = 28  # pixels: what is smaller is scaled up
 # Of a page's thousand: a box that ends a little too early costs a letter of each line. With twice as much, lines of the
 # blocks above and below get in.
@@ -24,7 +26,10 @@ class UnreadablePicture(Exception):
 def open_page(path: Path) -> Image.Image:
     """The picture upright and in RGB; what is transparent is white. Raises: UnreadablePicture."""
     try:
-        with Image.open(path) as opened:
+        quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+        with quiet, Image.open(path) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             picture = ImageOps.exif_transpose(opened)
             if picture.has_transparency_data:
                 white = Image.new("RGBA", picture.size, "white")
@@ -32,9 +37,15 @@ def open_page(path: Path) -> Image.Image:
             return picture.convert("RGB")
     except FileNotFoundError as error:
         raise UnreadablePicture(f"there is no {path}") from error
+    except IsADirectoryError as error:
+        raise UnreadablePicture(f"{path} is a directory; name the pictures in it") from error
     except UnidentifiedImageError as error:
-        raise UnreadablePicture(f"{path} is no picture that Pillow can read; PNG and JPEG are usual") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        pages = path.suffix.lower() == ".pdf"
+        hint = "make a picture of each of its pages first" if pages else "PNG and JPEG are usual"
+        raise UnreadablePicture(f"{path} is no picture that Pillow can read; {hint}") from error
+    except Image.DecompressionBombError as error:
+        raise UnreadablePicture(f"{path} has more than {MOST_PIXELS:,} pixels; make it smaller") from error
+    except (OSError, ValueError, SyntaxError) as error:
         raise UnreadablePicture(f"{path} cannot be read: {error}") from error
 
 
