@@ -18,6 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 Shares = Mapping[Maker | MakerOfSeveral, float]
 TASKS: tuple[str, ...] = get_args(Task)
 
+LARGEST = 2.0  # times as wide and high
 _MISSES = 3  # conversations that do not fit, before a batch is taken to be full
 _FILLER = 512  # patches, or tokens, of each of the sequences that fill a batch up
 
@@ -59,8 +60,11 @@ def draw(
     encoder: Encoder,
     budget: Budget,
     spelled: float = 0.0,
+    enlarged: float = 0.0,
 ) -> list[Encoded]:
     """As many as fit, of kinds by their shares. `spelled`: the share of them that are answered letter by letter.
+    `enlarged`: that of those whose pictures are made larger, as people scan finer than need be; a page to be laid out
+    comes in one size.
 
     Raises: ValueError where one alone does not fit.
     """
@@ -69,7 +73,9 @@ def draw(
     samples = made(rng, shares, world)
     while misses < _MISSES:
         sample = next(samples)
-        encoded = encoder.encode(sample, spelled=rng.random() < spelled)
+        letters = rng.random() < spelled
+        grows = sample.task != "layout" and rng.random() < enlarged
+        encoded = encoder.encode(sample, letters, rng.uniform(1.0, LARGEST) if grows else 1.0)
         rest = left.without(encoded)
         if rest is None and not drawn:
             raise ValueError(f"a conversation of task {sample.task} is larger than {budget}")

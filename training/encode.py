@@ -64,15 +64,17 @@ class Encoder:
             shape.least_pixels, shape.most_pixels, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
         )  # fmt: skip
 
-    def encode(self, sample: Sample, spelled: bool = False) -> Encoded:
-        """`spelled`: what the assistant says is letter by letter.
+    def encode(self, sample: Sample, spelled: bool = False, larger: float = 1.0) -> Encoded:
+        """`spelled`: what the assistant says is letter by letter. `larger`: how many times its pictures are as wide and
+        as high as they were drawn, if there is room for that.
 
         Raises: ValueError where the template does not write each of the assistant's turns by itself.
         """
         pictures = [picture for turn in sample.turns for picture in turn.pictures]
         patches, grids = [], []
         for picture in pictures:
-            grid = image_grid(picture.shape[0], picture.shape[1], self._vision, self._processing)
+            height, width = (round(side * larger) for side in picture.shape[:2])
+            grid = image_grid(height, width, self._vision, self._processing)
             patches.append(to_patches(resized(picture, grid.height, grid.width), self._shape))
             grids.append((grid.grid_height, grid.grid_width))
         merged = [(height // self._shape.merge, width // self._shape.merge) for height, width in grids]

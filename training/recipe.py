@@ -21,12 +21,14 @@ from training.render.tables import table
 class Recipe:
     """`spelled`: the share of conversations that are answered letter by letter, each of which is a token.
     `least_pixels`: smaller pictures are made larger, less so than where the reader is served: a batch has more of them.
+    `enlarged`: the share of conversations whose pictures are made larger whatever their size is.
     """
 
     shares: Shares
     budget: Budget  # of a batch
     spelled: float = 0.0
     least_pixels: int = 280 * 280
+    enlarged: float = 0.0
 
 
 SMALL = 56 * 56  # pixels: many to a batch
@@ -52,6 +54,6 @@ WHOLE = Recipe(
         line: 0.26, paragraph: 0.20, table: 0.13, chat_read: 0.03, ask_field: 0.20, save_answer: 0.11, read_whole: 0.02,
         nothing: 0.02, parts: 0.015, parts_and_page: 0.028,
     },
-    Budget(48_000, 18_200, 3_600, 64),
+    Budget(48_000, 18_200, 3_600, 64), enlarged=0.1,
 )  # fmt: skip
 RECIPES = {"letters": LETTERS, "beginning": BEGINNING, "layouts": LAYOUTS, "whole": WHOLE}

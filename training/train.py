@@ -68,7 +68,8 @@ class Make:
         rng = random.Random(f"{options.seed} {self._split} {index * self._place.size + self._place.rank}")
         spelled = recipe.spelled if self._split == "train" else 0.0
         budget = recipe.budget.times(options.batch)
-        drawn = draw(rng, recipe.shares, world, encoder, budget, spelled)
+        enlarged = recipe.enlarged if self._split == "train" else 0.0
+        drawn = draw(rng, recipe.shares, world, encoder, budget, spelled, enlarged)
         return filled(pack(drawn, READER.merge), budget, READER.merge)
 
 

@@ -50,6 +50,18 @@ def test_a_conversation_that_is_too_large_for_any_batch_is_told(encoder: Encoder
         draw(random.Random(1), {word: 1.0}, small_world(), encoder, Budget(8, 1600, 300, 12))
 
 
+def test_pictures_may_be_larger_than_they_were_drawn_and_say_the_same(encoder: Encoder) -> None:
+    sample = word(random.Random(1), small_world())
+    plain, larger = encoder.encode(sample), encoder.encode(sample, larger=4.0)
+
+    assert min(larger.grids[0]) > min(plain.grids[0]) and max(larger.grids[0]) > max(plain.grids[0])
+    assert larger.labels[larger.labels != NOTHING].tolist() == plain.labels[plain.labels != NOTHING].tolist()
+    first, also = (
+        draw(random.Random(3), {word: 1.0}, small_world(), encoder, BUDGET, 0.0, share)[0] for share in (0.0, 1.0)
+    )
+    assert len(also.patches) > len(first.patches) and also.learnt == first.learnt
+
+
 def test_makers_of_several_go_on_until_they_have_no_more() -> None:
     def three(rng: random.Random, world: World) -> Iterator[Sample]:
         for _ in range(3):
