@@ -25,6 +25,7 @@ from statistics import median, quantiles
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 import zmq
 
 from upright.engine.black_box import SIZE, BlackBox, nameless_file
@@ -50,7 +51,7 @@ class NoDevice:
         rope = RopeConfig("default", 1e6, (16, 24, 24))
         decoder = DecoderConfig(896, 4864, 24, 14, 2, 64, 151936, 1e-6, rope, True, False, False, True, 32768)
         config = ModelConfig("", decoder, None, None, "bfloat16", (), None, None, GenerationDefaults())
-        self.model = SimpleNamespace(config=config)
+        self.model = SimpleNamespace(config=config, dtype=torch.bfloat16)
         self.blocks = blocks
         self.images = SimpleNamespace(on_way=())
         self.cache = SimpleNamespace(blocks=blocks, block_size=BLOCK_SIZE)
