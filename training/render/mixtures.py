@@ -50,9 +50,9 @@ def mixed(rng: random.Random, world: World) -> Draft:
 
 
 def mixed_bill(rng: random.Random, world: World) -> Draft:
-    sheet = Sheet(rng.randrange(600, 900), (255, 255, 255))
-    made = bill_of(rng, world, sheet.width)
-    sheet.colour = made.look.paper
+    width = rng.randrange(600, 900)
+    made = bill_of(rng, world, width)
+    sheet = Sheet(width, made.look.paper)
     margin, gap = rng.randrange(18, 44), rng.randrange(16, 40)
     placed: list[Field] = [*made.head.fields]
     parts = _parts(rng, world, sheet, made, placed)
