@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """What a step costs the engine's host: everything but the device, in microseconds, by part.
 
-Usage: host_step.py [--sequences 256] [--steps 2000] [--tokens 0] [--prompt 1000] [--no-overlap] [--profile]
+Usage: host_step.py [--model DIR] [--sequences 256] [--steps 2000] [--tokens 0] [--prompt 1000] [--no-overlap]
+                    [--profile]
 
-The real core (scheduler, pace, black box, messages) drives a runner that computes nothing. With `--tokens 0` the same
-sequences decode in every step; otherwise each ends after so many tokens and another arrives in its place, as in a
-server under load. Figures are processor time of the engine's thread; the 5th percentile is what a quiet machine does.
+The real core (scheduler, pace, black box, messages) drives a runner that computes nothing; with `--model` that of a
+model in its real shape, with random weights, on the GPU if there is one: then `launch` is what it costs to hand a step
+to the device, and waiting for one is not counted. With `--tokens 0` the same sequences decode in every step; otherwise
+each ends after so many tokens and another arrives in its place, as in a server under load. Figures are processor time
+of the engine's thread; the 5th percentile is what a quiet machine does.
 """
 
 from __future__ import annotations
@@ -35,11 +38,12 @@ from upright.engine.recorder import Recorder
 from upright.engine.runner import StepResult
 from upright.engine.scheduler import SchedulerLimits
 from upright.engine.step import Step
-from upright.messages import Request, SamplingParams, StepDone
+from upright.messages import EngineOptions, Request, SamplingParams, StepDone
 from upright.models.model_config import DecoderConfig, GenerationDefaults, ModelConfig, RopeConfig
 
 BLOCK_SIZE = 16
 FOR_EVER = 30_000  # tokens: more than there are steps
+WAIT = "wait"  # for the device: no work of the host's
 PARTS = ("schedule", "record", "launch", "complete", "outputs", "send")
 WARM_UP = 50  # steps
 
@@ -57,8 +61,7 @@ class NoDevice:
         self.cache = SimpleNamespace(blocks=blocks, block_size=BLOCK_SIZE)
 
     def launch(self, step: Step, evicted: list[bytes]) -> StepResult:
-        count = len(step.chunks) if step.decodes else sum(chunk.samples for chunk in step.chunks)
-        return StepResult([1000] * count, [None] * count)
+        return StepResult([1000] * len(step.drawing), [None] * len(step.drawing))
 
     def collect(self, launched: StepResult) -> StepResult:
         return launched
@@ -77,8 +80,13 @@ class Clocks:
     """Time spent in functions in the step that is under way, by part; what one spends inside another is not its own."""
 
     def __init__(self) -> None:
-        self.now: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        self.now: dict[str, float] = {}
+        self.start()
         self._inner = 0.0
+
+    def start(self) -> None:
+        """Another step."""
+        self.now = dict.fromkeys((*PARTS, WAIT), 0.0)
 
     def on(self, owner: Any, function: str, part: str) -> None:
         timed: Callable[..., Any] = getattr(owner, function)
@@ -96,15 +104,37 @@ class Clocks:
         setattr(owner, function, run)
 
 
-def measure(options: argparse.Namespace) -> dict[str, tuple[float, float, float]]:
-    """Percentiles in microseconds, by part."""
-    from upright.engine import core as core_module
-
+def idle_core(options: argparse.Namespace) -> EngineCore:
+    """One whose runner computes nothing."""
     most = options.prompt + FOR_EVER
     per_sequence = -(-(options.prompt + (options.tokens or options.steps + WARM_UP) + 2) // BLOCK_SIZE)
     blocks = max(-(-most // BLOCK_SIZE), options.sequences * (per_sequence + 2))
     limits = SchedulerLimits(most, options.sequences, 8192 + options.sequences, 8192)
-    core = EngineCore(NoDevice(blocks), limits, 0, overlap=not options.no_overlap)  # type: ignore[arg-type]
+    return EngineCore(NoDevice(blocks), limits, 0, overlap=not options.no_overlap)  # type: ignore[arg-type]
+
+
+def model_core(options: argparse.Namespace) -> EngineCore:
+    """One that runs a model with random weights."""
+    from upright.engine.startup import start_engine
+
+    gpu = torch.cuda.is_available()
+    given = EngineOptions(
+        model_path=options.model, device="cuda" if gpu else "cpu", dtype="bfloat16" if gpu else "float32",
+        load_format="dummy", max_model_len=options.prompt + FOR_EVER, max_num_seqs=options.sequences,
+        max_num_batched_tokens=8192 + options.sequences, kv_cache_bytes=None if gpu else 2**30, block_size=BLOCK_SIZE,
+        max_pixels=None, seed=0, overlap=not options.no_overlap, graphs=True,
+    )  # fmt: skip
+    core, _ = start_engine(given, lambda progress: None)
+    while core.runner.idle():
+        pass
+    return core
+
+
+def measure(options: argparse.Namespace) -> dict[str, tuple[float, float, float]]:
+    """Percentiles in microseconds, by part."""
+    from upright.engine import core as core_module
+
+    core = model_core(options) if options.model else idle_core(options)
     core.recorder = Recorder(BlackBox(nameless_file(SIZE)))
     clocks = Clocks()
     if not options.profile:
@@ -113,6 +143,7 @@ def measure(options: argparse.Namespace) -> dict[str, tuple[float, float, float]
             (core.recorder, "end_step", "record"), (core.recorder, "beat", "record"), (core._work, "of", "record"),
             (core.pace, "expected", "record"), (core.pace, "learn", "record"), (core, "_launch", "launch"),
             (core.scheduler, "complete", "complete"), (core_module, "_outputs", "outputs"),
+            (core.runner, "collect", WAIT),
         ):  # fmt: skip
             clocks.on(owner, function, part)
     submitted = 0
@@ -144,14 +175,14 @@ def measure(options: argparse.Namespace) -> dict[str, tuple[float, float, float]
         for number in range(WARM_UP + options.steps):
             for _ in range(ended):
                 submit()
-            clocks.now = dict.fromkeys(PARTS, 0.0)
+            clocks.start()
             if options.profile and number == WARM_UP:
                 profile.enable()
             began = time.thread_time()
             several, plain = core.step()
             link.send(StepDone(several, core.stats(), plain))
             whole = time.thread_time() - began
-            rows.append(clocks.now | {"all": whole})
+            rows.append(clocks.now | {"all": whole - clocks.now[WAIT]})
             ended = sum(output.finish is not None for output in several)
             while front.poll(0):
                 front.recv()
@@ -172,6 +203,7 @@ def _percentiles(values: list[float]) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", metavar="DIR", help="with its real runner")
     parser.add_argument("--sequences", type=int, default=256)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--tokens", type=int, default=0, help="of each answer; 0: without end")

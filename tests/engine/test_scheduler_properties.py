@@ -100,7 +100,7 @@ class Device:
             if chunk.samples:
                 assert chunk.position == sequence.drawn - 1 >= len(sequence.output)
                 tokens.append(token_of(sequence, chunk.position))
-        assert step.decodes == (
+        assert (step.decodes is not None) == (
             bool(step.chunks)
             and all(c.length == 1 and c.samples and c.start >= c.sequence.prompt_length for c in step.chunks)
         )
@@ -168,7 +168,7 @@ def drive(world: World, seed: int, depth: int, aborts: bool, ahead: bool = False
         device.features -= set(scheduler.encoder.take_evicted())
         if step.chunks or step.encodings:
             assert step.steady == (
-                step.decodes and last is not None and last.decodes
+                step.decodes is not None and last is not None and last.decodes is not None
                 and [c.sequence for c in step.chunks] == [c.sequence for c in last.chunks]
             )  # fmt: skip
             last = step
@@ -215,7 +215,7 @@ def test_block_cache_alone(total: int, seed: int) -> None:
                 if taken is not None:
                     tables.append(taken)
             case "match":
-                found = cache.match(lambda index: bytes([index]), rng.randint(0, 5))
+                found = cache.match([bytes([index]) for index in range(5)], rng.randint(0, 5))
                 if found:
                     cache.hold(found)
                     tables.append(found)
@@ -249,7 +249,7 @@ def test_a_leaf_is_evicted_before_its_parent() -> None:
         cache.publish(block, bytes([index]))
     cache.release(table)
     cache.allocate(1)
-    assert cache.match(lambda index: bytes([index]), 3) == table[:2]
+    assert cache.match([b"\0", b"\1", b"\2"], 3) == table[:2]
 
 
 def test_equal_prompts_that_arrive_together_are_computed_once() -> None:

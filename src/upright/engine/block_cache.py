@@ -6,7 +6,8 @@ It never touches keys or values: a block is a number. `check()` proves that free
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from itertools import islice
 
 
 class BlockCache:
@@ -38,14 +39,14 @@ class BlockCache:
     def held(self) -> int:
         return self.total - self.available
 
-    def match(self, key_of: Callable[[int], bytes], limit: int) -> list[int]:
-        """Blocks that hold the first tokens of a sequence: the longest run from 0, `limit` blocks at most.
+    def match(self, keys: Iterable[bytes], limit: int) -> list[int]:
+        """Blocks that hold the first tokens of a sequence with these keys: the longest run, `limit` blocks at most.
 
         They are not held yet: the caller holds them with `hold`, before it allocates anything.
         """
         found: list[int] = []
-        while len(found) < limit:
-            block = self._block_of.get(key_of(len(found)))
+        for key in islice(keys, limit):
+            block = self._block_of.get(key)
             if block is None:
                 break
             found.append(block)

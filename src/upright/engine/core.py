@@ -110,7 +110,7 @@ class EngineCore:
             added = self._collect(self._in_flight)
         self.scheduler.encoded(self.runner.finished_encodings())
         before, step = self._in_flight, self.scheduler.schedule()
-        if step.chunks or step.encodings:
+        if step:
             launched = self._launch(step, before)
             if before is not None:
                 added = self._collect(before)
@@ -208,11 +208,10 @@ def _outputs(completed: Completed, logprobs: list[TokenLogprobs | None], not_fin
 
     `not_finite` is the fault of a sequence that has ended with an error.
     """
-    sequences, tokens, rows, ends, firsts = completed
+    sequences, tokens, at, rows, ends, firsts = completed
     more = {*ends, *firsts}  # a first token comes with what was found in the cache
     if logprobs.count(None) < len(logprobs):
         more.update(index for index, row in enumerate(rows) if logprobs[row] is not None)
-    at = [len(sequence.output) - 1 for sequence in sequences]
     several = []
     for index in sorted(more):
         sequence, logprob = sequences[index], logprobs[rows[index]]

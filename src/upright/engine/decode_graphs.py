@@ -9,6 +9,7 @@ from torch import Tensor
 
 from upright.engine.decode_step import DecodeStep
 from upright.engine.graph_pool import GraphPool
+from upright.engine.places import NOBODY
 from upright.engine.sized_graphs import Pieces, SizedGraphs
 
 WARM_UPS = 2  # runs before a capture: kernels are compiled and libraries set up in the first
@@ -56,7 +57,7 @@ class DecodeGraphs:
         return self._graphs.bytes_of_all()
 
     def _prepare(self, size: int) -> Pieces:
-        self._step.stage(size, (), (), ())  # dummies alone: a warm-up must not draw for anybody
+        self._step.stage(size, NOBODY, ())  # dummies alone: a warm-up must not draw for anybody
         for _ in range(WARM_UPS):
             self._step.run(size)
         self._stream.synchronize()

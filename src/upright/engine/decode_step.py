@@ -15,6 +15,7 @@ from torch import Tensor
 
 from upright.engine.device_slots import DeviceSlots
 from upright.engine.host_buffers import HostBuffers
+from upright.engine.places import Decodes
 from upright.kernels.attention.batch import KVCache, decode_batch
 from upright.kernels.decode_inputs import apply_table_updates, prepare_decode
 from upright.kernels.sampling import draw
@@ -35,14 +36,14 @@ class DecodeStep:
         self._inputs = torch.zeros(_ROW * most, dtype=torch.int32, device=model.device)
         self._host = HostBuffers(_ROW * most, torch.int32, model.device)
 
-    def stage(self, rows: int, slots: Rows[int], positions: Rows[int], updates: Rows[tuple[int, int, int]]) -> None:
+    def stage(self, rows: int, decodes: Decodes, updates: Rows[tuple[int, int, int]]) -> None:
         """Send the inputs of a run of `rows` rows. `updates` has at most `rows` entries; missing rows are dummies."""
         host = self._host.next()
         values = host.numpy()
-        count = len(slots)
-        values[:count] = slots
+        count = len(decodes.slots)
+        values[:count] = decodes.slots
         values[count:rows] = self._slots.dummy
-        values[rows : rows + count] = positions
+        values[rows : rows + count] = decodes.starts
         values[rows + count : 2 * rows] = 0
         changes = values[2 * rows : _ROW * rows]
         changes[: 3 * len(updates)] = np.asarray(updates, dtype=np.int32).reshape(-1)

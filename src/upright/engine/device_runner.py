@@ -5,7 +5,6 @@ It runs on a CPU as well, without streams and graphs, so that the path is tested
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Rows
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -17,6 +16,7 @@ from upright.engine.device_slots import DeviceSlots
 from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.host_buffers import HostBuffers
 from upright.engine.image_encoder import STEP_PRIORITY
+from upright.engine.places import Decodes
 from upright.engine.prompt_graphs import PromptGraphs, most_rows
 from upright.engine.runner import NOTHING_DRAWN, Launched, Runner, counts_output, embeddable, sample_rows
 from upright.engine.sampler import sample
@@ -86,20 +86,19 @@ class DeviceRunner(Runner):
             self.images.drop(evicted)
             self.images.encode(step.encodings)
             self._slots.enter(step.grown, self.prompts)
-            if step.decodes and self._device_lengths:
-                return self._launch_decode(step)
+            if step.decodes is not None and self._device_lengths:
+                return self._launch_decode(step, step.decodes)
             self._slots.new_blocks(step.grown, 0)
             logits = self._logits(step.chunks)
             if logits is None:
                 flags = self._flags()
                 return Launched(NOTHING_DRAWN, [], self._mark(), flags)
-            sampling = [chunk for chunk in step.chunks if chunk.samples]
             slots = [sequence.slot for sequence in step.drawing]
-            ends = [chunk.start + chunk.length - 1 for chunk in sampling]
+            ends = [chunk.start + chunk.length - 1 for chunk in step.sampling]
             where = sent(torch.tensor([slots, ends], dtype=torch.int32), self.model.device)
             tokens = torch.empty(len(slots), dtype=torch.int64, device=self.model.device)
             draw(logits, self._slots.sampler, where[0], where[1], self.drawn, tokens)
-            return self._finish(sampling, slots, logits, tokens)
+            return self._finish(step, slots, logits, tokens)
 
     def needs_output(self, sequence: Sequence) -> bool:
         params = sequence.request.params
@@ -123,28 +122,26 @@ class DeviceRunner(Runner):
                 return hidden.index_select(0, sent(ends, hidden.device))
         return super()._forward(chunks)
 
-    def _launch_decode(self, step: Step) -> Launched:
-        chunks = step.chunks
-        count = len(chunks)
+    def _launch_decode(self, step: Step, decodes: Decodes) -> Launched:
+        count = len(decodes.slots)
         size = self._graphs.size_for(count) if self._graphs is not None else None
         rows = size or count
-        slots = [sequence.slot for sequence in step.drawing]
-        updates = self._slots.new_blocks(step.grown, rows)
-        self._decode.stage(rows, slots, [chunk.start for chunk in chunks], updates)
+        self._decode.stage(rows, decodes, self._slots.new_blocks(step.grown, rows))
         graphs = self._graphs if size is not None else None
         logits = graphs.replay(rows) if graphs is not None else self._decode.run(rows)
-        return self._finish(chunks, slots, logits, self._decode.tokens[:count])
+        return self._finish(step, decodes.slots.tolist(), logits, self._decode.tokens[:count])
 
-    def _finish(self, chunks: Rows[Chunk], slots: list[int], logits: Tensor, tokens: Tensor) -> Launched:
+    def _finish(self, step: Step, slots: list[int], logits: Tensor, tokens: Tensor) -> Launched:
         """Draw again what the device does not serve, and send all tokens to the host."""
         logprobs: list[TokenLogprobs | None] = [None] * len(slots)
         not_served = self._slots.not_served(slots)
+        sampling = step.sampling if not_served else []
         for first in range(0, len(not_served), ROWS_DRAWN_AGAIN):
             again = not_served[first : first + ROWS_DRAWN_AGAIN]
             rows, where = sent(
                 torch.tensor([again, [slots[row] for row in again]], dtype=torch.int64), self.model.device
             )
-            drawn = sample(logits[rows].float(), sample_rows([chunks[row] for row in again]))
+            drawn = sample(logits[rows].float(), sample_rows([sampling[row] for row in again]))
             tokens[rows] = drawn.tokens
             self.drawn[where] = embeddable(drawn.tokens)
             for row, logprob in zip(again, drawn.logprobs, strict=True):

@@ -67,7 +67,7 @@ class Runner:
         logits = self._logits(step.chunks)
         if logits is None:
             return Launched(NOTHING_DRAWN, [], overflow=self._flags())
-        sampling = [chunk for chunk in step.chunks if chunk.samples]
+        sampling = step.sampling
         drawn = sample(logits, sample_rows(sampling))
         self.drawn[[chunk.sequence.slot for chunk in sampling]] = embeddable(drawn.tokens)
         return Launched(drawn.tokens, drawn.logprobs, overflow=self._flags())

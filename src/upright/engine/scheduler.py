@@ -15,10 +15,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate, repeat
 from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
+from upright.engine.places import Places, Slots
 from upright.engine.sequence import Sequence, image_end
 from upright.engine.step import Budget, Chunk, Completed, Encoding, Step
 from upright.kernels.not_finite import NOT_FINITE
@@ -39,6 +43,13 @@ class SchedulerLimits:
 class _InFlight(NamedTuple):
     step: Step
     prefills: list[Chunk]
+    removals: int  # of sequences, before the step was handed out
+
+
+class _Decoded(NamedTuple):
+    slots: Slots
+    sequences: list[Sequence]
+    admissions: int  # until then
 
 
 class Scheduler:
@@ -57,11 +68,12 @@ class Scheduler:
         self.running: list[Sequence] = []  # in order of arrival
         self._by_id: dict[str, Sequence] = {}
         self._in_flight: deque[_InFlight] = deque()  # handed out and not completed, oldest first
-        self._slots = list(range(limits.max_num_seqs - 1, -1, -1))  # free ones; a stack: 0 is handed out first
-        self._decoded: list[Sequence] = []  # the last step's sequences, where it only decoded
+        self._places = Places(limits.max_num_seqs)
+        self._decoded: _Decoded | None = None  # the last step, where it only decoded
         self._end_tokens: set[int] = {NOT_FINITE}  # that sequences here may end with
         self._encoding: set[bytes] = set()  # images whose features may not be ready yet
         self._awaiting_output = 0  # running sequences that do
+        self._removals = 0
         self._preemptions = 0
         self._prefix_queried = 0
         self._prefix_hits = 0
@@ -109,27 +121,26 @@ class Scheduler:
         budget = Budget(self.limits.max_num_batched_tokens, self.limits.max_encoder_tokens)
         budget.ahead = self.limits.encode_ahead
         self._fill(budget)
-        if budget.held_back and not budget.chunks:
+        if budget.held_back and not budget.chunks and not budget.hot.size:
             # Nobody decodes after all, so nothing is gained by waiting: the device has the features before the chunk.
             budget.ahead = False
             self._fill(budget)
         return self._hand_out(budget)
 
     def _fill(self, budget: Budget) -> None:
-        chunks, drawing, left = budget.chunks, budget.drawing, budget.tokens
-        decodes_to_come = [sequence.todo for sequence in self.running].count(1)
-        budget.ahead = budget.ahead and decodes_to_come > 0
-        for sequence in self.running:  # NOTE: only its last may leave the list meanwhile
-            if left <= 0:
+        full = self._places.full()
+        taken = self.blocks.allocate(len(full))
+        if taken is not None:  # else each of them takes its own, as long as there are any
+            budget.grown += self._places.grow(full, taken)
+        hot, cold = self._places.split()
+        if hot.size > budget.tokens:  # the oldest come first, whatever they are
+            hot, cold = hot[:0], self.running.copy()
+        left = budget.tokens - hot.size
+        decodes_to_come = [sequence.todo for sequence in cold].count(1)
+        budget.ahead = budget.ahead and decodes_to_come + hot.size > 0
+        for sequence in cold:
+            if left <= 0 or sequence.slot < 0:  # preempted meanwhile, and so are all that come after it
                 break
-            start = sequence.computed
-            if start < sequence.hot_until:
-                chunks.append(Chunk(sequence, start, 1, True))
-                drawing.append(sequence)
-                sequence.computed = start + 1
-                left -= 1
-                decodes_to_come -= 1
-                continue
             length = left
             if sequence.todo == 1:
                 decodes_to_come -= 1
@@ -138,9 +149,9 @@ class Scheduler:
             else:  # NOTE: a long prefill leaves every later decode its one token
                 length = max(0, left - decodes_to_come)
             length = self._fit_images(sequence, min(sequence.todo, length), budget)
-            while length > 0 and not self._grow(sequence, start + length, budget):
+            while length > 0 and not self._grow(sequence, sequence.computed + length, budget):
                 newest = self.running[-1]
-                if newest.todo == 1 and newest is not sequence:
+                if newest.todo == 1 and newest is not sequence and newest in cold:
                     decodes_to_come -= 1
                 self._preempt(newest)
                 budget.preempted = True
@@ -149,7 +160,13 @@ class Scheduler:
             if length > 0:
                 self._spend(sequence, length, budget)
                 left -= length
-        budget.tokens = left
+        if budget.preempted:
+            budget.grown = [sequence for sequence in budget.grown if sequence.slot >= 0]
+            budget.hot = self._places.still_hot(hot)
+            budget.tokens = left + hot.size - budget.hot.size
+        else:
+            budget.hot, budget.tokens = hot, left
+        self._places.advance(budget.hot)
         if not budget.preempted:
             self._admit_waiting(budget)
 
@@ -159,7 +176,6 @@ class Scheduler:
         samples = sequence.advance(length)
         chunk = Chunk(sequence, start, length, samples)
         budget.chunks.append(chunk)
-        budget.notable.append((chunk, len(budget.drawing) if samples else -1))
         if length > 1 or start < sequence.prompt_length:
             budget.prefills.append(chunk)
         if length > 1 or not samples:
@@ -167,38 +183,73 @@ class Scheduler:
             self._decode_tokens -= 1  # every chunk is counted as a decode in the end
         if samples:
             budget.drawing.append(sequence)
-            room = len(sequence.blocks) * self.blocks.block_size
-            sequence.hot_until = min(room, sequence.prompt_length + sequence.most_output - 2)
+            self._places.heat(sequence, sequence.prompt_length + sequence.most_output - 2)
 
     def _hand_out(self, budget: Budget) -> Step:
-        chunks, drawing = budget.chunks, budget.drawing
-        decodes = bool(chunks) and not budget.prefills and len(drawing) == len(chunks)
-        steady = decodes and drawing == self._decoded
-        self._decoded = drawing if decodes else []
+        chunks = budget.chunks
         encodings = self._still_wanted(budget.encodings) if budget.encodings else ()
-        step = Step(tuple(chunks), encodings, decodes, steady, budget.grown, drawing, budget.notable)
-        if chunks or encodings:
-            self._in_flight.append(_InFlight(step, budget.prefills))
-            self._steps += bool(chunks)
-            self._decode_tokens += len(chunks)
+        if not chunks and not budget.hot.size:
+            self._decoded = None
+            step = Step((), encodings, grown=budget.grown)
+        elif budget.prefills or len(budget.drawing) < len(chunks):
+            self._decoded = None
+            step = self._mixed_step(budget, encodings)
+        else:
+            step = self._decode_step(budget, encodings)
+        if step:
+            count = step.chunk_count
+            self._in_flight.append(_InFlight(step, budget.prefills, self._removals))
+            self._steps += count > 0
+            self._decode_tokens += count
             self._images_encoded += len(encodings)
         return step
+
+    def _mixed_step(self, budget: Budget, encodings: tuple[Encoding, ...]) -> Step:
+        chunks, decodes = budget.chunks, self._places.decodes(budget.hot)
+        hot = self._places.owners(decodes.slots.tolist())
+        listed = (*chunks, *map(Chunk, hot, decodes.starts.tolist(), repeat(1), repeat(True)))
+        at = [chunk.position for chunk in chunks if chunk.samples] + self._places.at(decodes)
+        rows = accumulate((chunk.samples for chunk in chunks), initial=0)
+        notable = [(chunk, row if chunk.samples else -1) for chunk, row in zip(chunks, rows, strict=False)]
+        return Step(listed, encodings, None, False, budget.grown, budget.drawing + hot, at, notable)
+
+    def _decode_step(self, budget: Budget, encodings: tuple[Encoding, ...]) -> Step:
+        slots, cold = budget.hot, [sequence.slot for sequence in budget.drawing]
+        if cold:
+            slots = np.sort(np.append(slots, cold))
+        decodes = self._places.decodes(slots)
+        drawing, steady = self._owners(slots)
+        notable = list(zip(budget.chunks, slots.searchsorted(cold).tolist(), strict=True)) if cold else []
+        return Step((), encodings, decodes, steady, budget.grown, drawing, self._places.at(decodes), notable)
+
+    def _owners(self, slots: Slots) -> tuple[list[Sequence], bool]:
+        """Who decodes in these slots, and whether they are those of the step before."""
+        before, admissions = self._decoded, self._places.admissions
+        same = before is not None and np.array_equal(slots, before.slots)
+        if before is not None and same and admissions == before.admissions:
+            sequences = before.sequences
+        else:  # NOTE: a slot may have been another's in the step before
+            sequences = self._places.owners(slots.tolist())
+            same = before is not None and sequences == before.sequences
+        self._decoded = _Decoded(slots, sequences, admissions)
+        return sequences, same
 
     def complete(self, step: Step, tokens: list[int]) -> Completed:
         """Take a step's tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over.
 
         Steps are completed in the order in which they were handed out.
         """
-        if self._in_flight.popleft().step is not step:
+        flying = self._in_flight.popleft()
+        if flying.step is not step:
             raise AssertionError("steps are completed in another order than they were handed out in")
-        sequences, rows = step.drawing, list(range(len(tokens)))
-        removed = [sequence.removed for sequence in sequences]
-        if True in removed:
-            gone = [row for row in rows if removed[row]]
-            sequences, tokens, rows = without(sequences, gone), without(tokens, gone), without(rows, gone)
+        sequences, at, rows = step.drawing, step.at, list(range(len(tokens)))
+        gone: list[int] = []
+        if self._removals > flying.removals:
+            gone = [row for row, sequence in enumerate(sequences) if sequence.removed]
+            sequences, tokens, at, rows = (without(values, gone) for values in (sequences, tokens, at, rows))
         for sequence, token in zip(sequences, tokens, strict=True):
             sequence.output.append(token)
-        index_of = {row: index for index, row in enumerate(rows)} if len(rows) < len(removed) else rows
+        index_of = {row: index for index, row in enumerate(rows)} if gone else rows
         closely: set[int] = set()  # indices of what may be a first or a last token
         for chunk, row in step.notable:
             if not chunk.sequence.removed:
@@ -219,7 +270,7 @@ class Scheduler:
                 if finish == "error":
                     sequence.output.pop()  # it was no token
                 self._remove(sequence)
-        return Completed(sequences, tokens, rows, ends, firsts)
+        return Completed(sequences, tokens, at, rows, ends, firsts)
 
     def _keep_computed(self, chunk: Chunk) -> None:
         """The chunk is in the cache: let others find its prompt's blocks, and let go of the images that it passed.
@@ -256,8 +307,7 @@ class Scheduler:
         assert {*self.running, *self.waiting} == set(self._by_id.values()), "a sequence is in no queue"
         assert len(self.running) + len(self.waiting) == len(self._by_id), "a sequence is in two queues"
         assert len(self.running) <= self.limits.max_num_seqs, "more sequences run than may"
-        slots = self._slots + [sequence.slot for sequence in self.running]
-        assert sorted(slots) == list(range(self.limits.max_num_seqs)), "a slot is lost or owned twice"
+        self._places.check(self.running)
         assert len(self._in_flight) <= 2, "more steps are in flight than may"
         drawing: dict[Sequence, int] = {}
         for flying in self._in_flight:
@@ -269,10 +319,9 @@ class Scheduler:
         for sequence in self.running:
             assert 0 <= sequence.computed < sequence.known <= self.limits.max_model_len, "computed and known disagree"
             assert len(sequence.blocks) * size >= sequence.computed, "computed tokens without blocks"
-            assert sequence.hot_until <= len(sequence.blocks) * size, "decoding without blocks"
         for sequence in self.waiting:
             assert not sequence.blocks and sequence.computed == 0, "a waiting sequence holds blocks"
-            assert sequence.slot == -1 and sequence.hot_until == 0, "a waiting sequence has a slot"
+            assert sequence.slot == -1, "a waiting sequence has a slot"
         waited = sum(sequence.awaits_output for sequence in self.running)
         assert waited == self._awaiting_output, "sequences that await their output are miscounted"
 
@@ -291,8 +340,9 @@ class Scheduler:
         size = self.blocks.block_size
         # A request's last token is never matched, so that at least one token is computed.
         matchable = (sequence.known - 1) // size
-        matched = self.blocks.match(sequence.block_key, matchable)
-        if len(matched) < matchable and self._is_coming(sequence.block_key(len(matched)), budget):
+        keys = sequence.block_keys(matchable)
+        matched = self.blocks.match(keys, matchable)
+        if len(matched) < matchable and self._is_coming(keys[len(matched)], budget):
             return False  # its next block is being computed for another: wait for it rather than compute it too
         sequence.restart(len(matched) * size)
         wanted = min(sequence.todo, budget.tokens)
@@ -310,7 +360,7 @@ class Scheduler:
         self.blocks.hold(matched)
         sequence.blocks = matched
         sequence.published = len(matched)
-        sequence.slot = self._slots.pop()
+        self._places.enter(sequence)
         self._awaiting_output += sequence.awaits_output
         if not self._grow(sequence, sequence.computed + length, budget):
             raise AssertionError("admission counted blocks that are not there")
@@ -354,6 +404,7 @@ class Scheduler:
 
     def _remove(self, sequence: Sequence) -> None:
         sequence.removed = True
+        self._removals += 1
         del self._by_id[sequence.id]
         if sequence.slot >= 0:
             self._release(sequence)
@@ -368,10 +419,9 @@ class Scheduler:
         """
         self._publish(sequence, min(sequence.computed, sequence.prompt_length + len(sequence.output)))
         self.running.remove(sequence)
-        self._slots.append(sequence.slot)
+        self._places.leave(sequence)
         self._awaiting_output -= sequence.awaits_output
         self.blocks.release(sequence.blocks)
-        sequence.slot = -1
         sequence.blocks = []
         sequence.published = 0
         sequence.restart(0)
@@ -436,8 +486,7 @@ def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:
         sequence = chunk.sequence
         size = sequence.block_size
         end = min(chunk.start + chunk.length, sequence.prompt_length + len(sequence.output))
-        for index in range(chunk.start // size, end // size):
-            yield sequence.block_key(index)
+        yield from sequence.block_keys(end // size)[chunk.start // size : end // size]
 
 
 def without(values: list[T], indices: list[int]) -> list[T]:

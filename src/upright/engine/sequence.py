@@ -19,21 +19,21 @@ class Sequence:
 
     `todo` more are known and still to be computed; `pending` of those known were drawn by steps in flight: they have
     their place, but only the device has their values. NOTE: while a sequence decodes, `todo` stays 1 and `computed` is
-    all that a step changes before its token is there. With hundreds of sequences that is what a step costs.
+    all that a step changes before its token is there; so while it runs that is counted in an array of all (`Places`).
     """
 
     request: Request
     block_size: int
     awaits_output: bool = False  # its draws need every token before them on the host; the runner knows
     output: list[int] = field(init=False)
-    computed: int = 0
     todo: int = field(init=False)
-    hot_until: int = 0  # a next token below this is plain decoding: in the midst of a block, and of the answer
     blocks: list[int] = field(default_factory=list)  # the block table
     published: int = 0  # leading blocks that are in the cache under their key
     slot: int = -1  # its place among the running sequences, in [0, max_num_seqs); -1 while it does not run
+    counts: memoryview | None = None  # int32 [max_num_seqs]: `computed` of each slot, while it runs
     cached_tokens: int | None = None  # prompt tokens that the first admission found in the cache
     removed: bool = False  # finished or aborted: the scheduler has forgotten it
+    _computed: int = 0  # while it does not run
     _keys: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,18 @@ class Sequence:
         self.most_output = request.params.max_tokens
         self.end_tokens = frozenset(request.params.end_token_ids)
         self.images_end = max(map(image_end, request.images), default=0)
-        self.prompt_full = self.prompt_length // self.block_size  # blocks that the prompt fills
+
+    @property
+    def computed(self) -> int:
+        """Tokens that are in the KV cache, or will be."""
+        return self._computed if self.counts is None else int(self.counts[self.slot])
+
+    @computed.setter
+    def computed(self, computed: int) -> None:
+        if self.counts is None:
+            self._computed = computed
+        else:
+            self.counts[self.slot] = computed
 
     @property
     def known(self) -> int:
@@ -81,7 +92,6 @@ class Sequence:
         """The cache holds `computed` of the known tokens, and no step in flight will add to them."""
         self.todo = self.known - computed
         self.computed = computed
-        self.hot_until = 0
 
     def advance(self, length: int) -> bool:
         """A step computes the next `length` tokens. True if these are all, so that it draws one more."""
@@ -119,14 +129,11 @@ class Sequence:
             if image.start < stop and image.start + image.tokens > start
         ]
 
-    def block_key(self, index: int) -> bytes:
-        """The content key of full block `index`: parent key, token ids, and each image's key and offset in it."""
-        keys = self._keys
-        # As many as the prompt fills are made at once: all of them will be wanted.
-        return keys[index] if index < len(keys) else self.block_keys(max(index + 1, self.prompt_full))[index]
-
     def block_keys(self, count: int) -> list[bytes]:
-        """The keys of the first `count` blocks at least, whose tokens have to be known by value."""
+        """The content keys of the first `count` blocks at least, whose tokens have to be known by value.
+
+        A key is made of the parent's key, the token ids, and the key of each image with its offset in the block.
+        """
         keys, size = self._keys, self.block_size
         start, stop = len(keys) * size, count * size
         if start >= stop:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from upright.models.model_config import ModelConfig
 from upright.models.work import image_work, layer_weights, skipped_weights
 
@@ -30,15 +32,9 @@ class StepWork:
         Steps come in the order in which they are handed out.
         """
         if step.steady and self._last and not step.encodings:
-            self._last += 2 * len(step.chunks) * self._half_pair  # each token sees one more
+            self._last += 2 * step.chunk_count * self._half_pair  # each token sees one more
             return self._last
-        # Most chunks are one token, which sees as many as stand before it and itself; the others are put right after.
-        tokens = len(step.chunks)
-        half_pairs = 2 * (sum([chunk.start for chunk in step.chunks]) + tokens)
-        for chunk in [chunk for chunk in step.chunks if chunk.length > 1]:
-            length = chunk.length
-            tokens += length - 1
-            half_pairs += length * (2 * chunk.start + length + 1) - 2 * (chunk.start + 1)
+        tokens, half_pairs = _tokens_and_half_pairs(step)
         rows = len(step.drawing)
         flop = self._last = (
             tokens * self._token - (tokens - rows) * self._skipped + half_pairs * self._half_pair + rows * self._row
@@ -48,3 +44,18 @@ class StepWork:
                 image = encoding.sequence.request.images[encoding.image]
                 flop += image_work(self._vision, image.grid_height * image.grid_width)
         return flop
+
+
+def _tokens_and_half_pairs(step: Step) -> tuple[int, int]:
+    """Tokens, and twice the pairs of a token and one that it sees: itself and those before it."""
+    if step.decodes is not None:
+        tokens = len(step.drawing)
+        return tokens, 2 * (int(step.decodes.starts.sum(dtype=np.int64)) + tokens)
+    # Most chunks are one token; the others are put right after.
+    tokens = len(step.listed)
+    half_pairs = 2 * (sum([chunk.start for chunk in step.listed]) + tokens)
+    for chunk in [chunk for chunk in step.listed if chunk.length > 1]:
+        length = chunk.length
+        tokens += length - 1
+        half_pairs += length * (2 * chunk.start + length + 1) - 2 * (chunk.start + 1)
+    return tokens, half_pairs
