@@ -121,7 +121,7 @@ def model_core(options: argparse.Namespace) -> EngineCore:
     given = EngineOptions(
         model_path=options.model, device="cuda" if gpu else "cpu", dtype="bfloat16" if gpu else "float32",
         load_format="dummy", max_model_len=options.prompt + FOR_EVER, max_num_seqs=options.sequences,
-        max_num_batched_tokens=8192 + options.sequences, kv_cache_bytes=None if gpu else 2**30, block_size=BLOCK_SIZE,
+        max_num_batched_tokens=8192 + options.sequences, kv_cache_bytes=2**34 if gpu else 2**30, block_size=BLOCK_SIZE,
         max_pixels=None, seed=0, overlap=not options.no_overlap, graphs=True,
     )  # fmt: skip
     core, _ = start_engine(given, lambda progress: None)
