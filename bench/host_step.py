@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import platform
@@ -136,6 +137,8 @@ def measure(options: argparse.Namespace) -> dict[str, tuple[float, float, float]
 
     core = model_core(options) if options.model else idle_core(options)
     core.recorder = Recorder(BlackBox(nameless_file(SIZE)))
+    gc.collect()
+    gc.freeze()  # as an engine that serves does
     clocks = Clocks()
     if not options.profile:
         for owner, function, part in (

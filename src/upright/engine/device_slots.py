@@ -61,20 +61,21 @@ class DeviceSlots:
             return []
         return [row for row, slot in enumerate(slots) if slot in self._not_served]
 
-    def new_blocks(self, sequences: Rows[Sequence], room: int) -> list[tuple[int, int, int]]:
-        """(slot, place, block) of every block that `tables` lacks; with more than `room` of them they are written at
-        once, and the list is empty.
+    def new_blocks(self, sequences: Rows[Sequence], room: int) -> list[int]:
+        """Slot, place and block of every block that `tables` lacks, one after the other; with more than `room` of them
+        they are written at once, and the list is empty.
         """
-        updates: list[tuple[int, int, int]] = []
+        updates: list[int] = []
         uploaded = self._uploaded
         for sequence in sequences:
             blocks, slot = sequence.blocks, sequence.slot
             if len(blocks) != uploaded[slot]:
-                updates += [(slot, place, blocks[place]) for place in range(uploaded[slot], len(blocks))]
+                for place in range(uploaded[slot], len(blocks)):
+                    updates += (slot, place, blocks[place])
                 uploaded[slot] = len(blocks)
-        if len(updates) <= room:
+        if len(updates) <= 3 * room:
             return updates
-        columns = torch.tensor(updates, dtype=torch.int64).t().contiguous()
+        columns = torch.tensor(updates, dtype=torch.int64).view(-1, 3).t().contiguous()
         slots, places, numbers = sent(columns, self.tables.device)
         self.tables.index_put_((slots, places), numbers.to(torch.int32))
         return []

@@ -17,6 +17,8 @@ from upright.engine.sequence import Sequence
 Integers = NDArray[np.int32]
 Slots = NDArray[np.intp]
 
+NEVER = -1  # has a sequence computed as many tokens
+
 
 class Decodes(NamedTuple):
     """One token each of N sequences, by ascending slot."""
@@ -31,15 +33,16 @@ NOBODY = Decodes(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32))
 class Places:
     """Who runs in which of `count` slots. `computed` of a sequence is counted here while it runs."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, block_size: int) -> None:
+        self._block_size = block_size
         self._free = list(range(count - 1, -1, -1))  # a stack: 0 is handed out first
         self._owners: list[Sequence | None] = [None] * count
         self._admitted = np.zeros(count, dtype=np.int64)  # the owner was the how-manieth to come; 0 where there is none
         self.admissions = 0  # until now
-        self._prompt_lengths = np.zeros(count, dtype=np.int32)
+        self._first_draws = np.zeros(count, dtype=np.int32)  # index of what a decode draws, less the token's own
         self._computed = np.zeros(count, dtype=np.int32)
-        self._room = np.zeros(count, dtype=np.int32)  # tokens that the owner's blocks hold; of those that decode
         self._plain_until = np.zeros(count, dtype=np.int32)  # tokens below this are plain decodes; 0 if none is
+        self._hot_until = np.full(count, NEVER, dtype=np.int32)  # the same as far as the owner's blocks reach
         counts: Any = self._computed
         self._counts = memoryview(counts)  # a single number is had from it three times as fast
 
@@ -49,7 +52,7 @@ class Places:
         self.admissions += 1
         self._owners[slot] = sequence
         self._admitted[slot] = self.admissions
-        self._prompt_lengths[slot] = sequence.prompt_length
+        self._first_draws[slot] = 1 - sequence.prompt_length
         self._computed[slot] = sequence.computed
         sequence.slot, sequence.counts = slot, self._counts
 
@@ -59,6 +62,7 @@ class Places:
         sequence.computed = computed
         self._owners[slot] = None
         self._admitted[slot] = self._computed[slot] = self._plain_until[slot] = 0
+        self._hot_until[slot] = NEVER
         self._free.append(slot)
 
     def heat(self, sequence: Sequence, until: int) -> None:
@@ -66,26 +70,25 @@ class Places:
 
         The sequence is told again when it has got other blocks than from `grow`.
         """
-        self._room[sequence.slot] = len(sequence.blocks) * sequence.block_size
         self._plain_until[sequence.slot] = until
+        self._hot_until[sequence.slot] = min(until, len(sequence.blocks) * sequence.block_size)
 
-    def full(self) -> list[int]:
-        """Slots of those that want for nothing but a block to be hot."""
-        full = (self._computed == self._room) & (self._computed < self._plain_until)
-        return full.nonzero()[0].tolist()  # type: ignore[no-any-return]
+    def full(self) -> list[Sequence]:
+        """Those that want for nothing but a block to be hot."""
+        reached = (self._computed == self._hot_until).nonzero()[0]
+        return self.owners(reached[self._computed[reached] < self._plain_until[reached]].tolist())
 
-    def grow(self, slots: list[int], blocks: list[int]) -> list[Sequence]:
-        """Give each of these one more block; returns them."""
-        sequences = self.owners(slots)
+    def grow(self, sequences: list[Sequence], blocks: list[int]) -> None:
+        """Give each of these, which were full, one more block."""
         for sequence, block in zip(sequences, blocks, strict=True):
             sequence.blocks.append(block)
         if sequences:
-            self._room[slots] += sequences[0].block_size
-        return sequences
+            slots = [sequence.slot for sequence in sequences]
+            self._hot_until[slots] = np.minimum(self._hot_until[slots] + self._block_size, self._plain_until[slots])
 
     def split(self) -> tuple[Slots, list[Sequence]]:
         """Slots of those that are hot, ascending; the others in order of admission."""
-        hot = self._computed < np.minimum(self._room, self._plain_until)
+        hot = self._computed < self._hot_until
         slots = hot.nonzero()[0]
         if slots.size == len(self._owners) - len(self._free):
             return slots, []
@@ -109,7 +112,7 @@ class Places:
 
     def at(self, decodes: Decodes) -> list[int]:
         """Index of each decode's draw among its sequence's output."""
-        return (decodes.starts + 1 - self._prompt_lengths[decodes.slots]).tolist()  # type: ignore[no-any-return]
+        return (decodes.starts + self._first_draws[decodes.slots]).tolist()  # type: ignore[no-any-return]
 
     def check(self, running: list[Sequence]) -> None:
         """Prove that those who run, and nobody else, have a slot each. Raises: AssertionError."""
@@ -121,6 +124,7 @@ class Places:
         assert self._admitted[slots].tolist() == sorted(self._admitted[slots]), "the order of admission is lost"
         assert not self._plain_until[self._free].any(), "nobody's slot is hot"
         for sequence in running:
-            if self._plain_until[sequence.slot]:
-                room = len(sequence.blocks) * sequence.block_size
-                assert self._room[sequence.slot] == room, "the room for tokens is miscounted"
+            slot, room = sequence.slot, len(sequence.blocks) * self._block_size
+            if self._plain_until[slot]:
+                until = min(room, int(self._plain_until[slot]))
+                assert self._hot_until[slot] == until, "the room for tokens is miscounted"

@@ -22,8 +22,9 @@ import numpy as np
 
 from upright.engine.block_cache import BlockCache
 from upright.engine.encoder_cache import EncoderCache
+from upright.engine.image_fitting import ImageFitting
 from upright.engine.places import Places, Slots
-from upright.engine.sequence import Sequence, image_end
+from upright.engine.sequence import Sequence
 from upright.engine.step import Budget, Chunk, Completed, Encoding, Step
 from upright.kernels.not_finite import NOT_FINITE
 from upright.messages import EngineStats, FinishReason
@@ -47,9 +48,9 @@ class _InFlight(NamedTuple):
 
 
 class _Decoded(NamedTuple):
-    slots: Slots
-    sequences: list[Sequence]
+    slots: bytes
     admissions: int  # until then
+    sequences: list[Sequence]
 
 
 class Scheduler:
@@ -64,14 +65,14 @@ class Scheduler:
         self.limits = limits
         self.blocks = blocks
         self.encoder = encoder
+        self._images = ImageFitting(encoder, limits.encode_ahead)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []  # in order of arrival
         self._by_id: dict[str, Sequence] = {}
         self._in_flight: deque[_InFlight] = deque()  # handed out and not completed, oldest first
-        self._places = Places(limits.max_num_seqs)
+        self._places = Places(limits.max_num_seqs, blocks.block_size)
         self._decoded: _Decoded | None = None  # the last step, where it only decoded
         self._end_tokens: set[int] = {NOT_FINITE}  # that sequences here may end with
-        self._encoding: set[bytes] = set()  # images whose features may not be ready yet
         self._awaiting_output = 0  # running sequences that do
         self._removals = 0
         self._preemptions = 0
@@ -109,7 +110,7 @@ class Scheduler:
 
     def encoded(self, keys: Iterable[bytes]) -> None:
         """The features of these images are ready."""
-        self._encoding.difference_update(keys)
+        self._images.ready(keys)
 
     # ---- one step ----------------------------------------------------------------------------------------------------
 
@@ -131,7 +132,8 @@ class Scheduler:
         full = self._places.full()
         taken = self.blocks.allocate(len(full))
         if taken is not None:  # else each of them takes its own, as long as there are any
-            budget.grown += self._places.grow(full, taken)
+            self._places.grow(full, taken)
+            budget.grown += full
         hot, cold = self._places.split()
         if hot.size > budget.tokens:  # the oldest come first, whatever they are
             hot, cold = hot[:0], self.running.copy()
@@ -148,7 +150,7 @@ class Scheduler:
                     continue
             else:  # NOTE: a long prefill leaves every later decode its one token
                 length = max(0, left - decodes_to_come)
-            length = self._fit_images(sequence, min(sequence.todo, length), budget)
+            length = self._images.fit(sequence, min(sequence.todo, length), budget)
             while length > 0 and not self._grow(sequence, sequence.computed + length, budget):
                 newest = self.running[-1]
                 if newest.todo == 1 and newest is not sequence and newest in cold:
@@ -187,7 +189,7 @@ class Scheduler:
 
     def _hand_out(self, budget: Budget) -> Step:
         chunks = budget.chunks
-        encodings = self._still_wanted(budget.encodings) if budget.encodings else ()
+        encodings = self._images.still_wanted(budget.encodings)
         if not chunks and not budget.hot.size:
             self._decoded = None
             step = Step((), encodings, grown=budget.grown)
@@ -224,15 +226,12 @@ class Scheduler:
 
     def _owners(self, slots: Slots) -> tuple[list[Sequence], bool]:
         """Who decodes in these slots, and whether they are those of the step before."""
-        before, admissions = self._decoded, self._places.admissions
-        same = before is not None and np.array_equal(slots, before.slots)
-        if before is not None and same and admissions == before.admissions:
-            sequences = before.sequences
-        else:  # NOTE: a slot may have been another's in the step before
-            sequences = self._places.owners(slots.tolist())
-            same = before is not None and sequences == before.sequences
-        self._decoded = _Decoded(slots, sequences, admissions)
-        return sequences, same
+        before, now = self._decoded, (slots.tobytes(), self._places.admissions)
+        if before is not None and before.slots == now[0] and before.admissions == now[1]:
+            return before.sequences, True
+        sequences = self._places.owners(slots.tolist())  # NOTE: a slot may have been another's in the step before
+        self._decoded = _Decoded(*now, sequences)
+        return sequences, before is not None and sequences == before.sequences
 
     def complete(self, step: Step, tokens: list[int]) -> Completed:
         """Take a step's tokens, one per sampling chunk in order; sequences aborted meanwhile are passed over.
@@ -282,7 +281,7 @@ class Scheduler:
         sequence, end = chunk.sequence, chunk.start + chunk.length
         if chunk.start < sequence.prompt_length and end <= sequence.computed:
             self._publish(sequence, end)
-            self._unpin_computed(sequence, end)
+            self._images.unpin_computed(sequence, end)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -352,9 +351,9 @@ class Scheduler:
             sequence.restart(0)
             return False
         encodings = len(budget.encodings)
-        length = self._fit_images(sequence, wanted, budget)
+        length = self._images.fit(sequence, wanted, budget)
         if length == 0 and encodings == len(budget.encodings):
-            self._unpin_all(sequence)
+            self._images.unpin_all(sequence)
             sequence.restart(0)
             return False
         self.blocks.hold(matched)
@@ -425,7 +424,7 @@ class Scheduler:
         sequence.blocks = []
         sequence.published = 0
         sequence.restart(0)
-        self._unpin_all(sequence)
+        self._images.unpin_all(sequence)
 
     def _publish(self, sequence: Sequence, computed: int) -> None:
         full = computed // self.blocks.block_size
@@ -434,50 +433,6 @@ class Scheduler:
             for index in range(sequence.published, full):
                 self.blocks.publish(sequence.blocks[index], keys[index])
             sequence.published = full
-
-    # ---- images ------------------------------------------------------------------------------------------------------
-
-    def _fit_images(self, sequence: Sequence, length: int, budget: Budget) -> int:
-        """Shorten a chunk so that it stops just before the first image whose features cannot be had in this step.
-
-        Encoding ahead, it stops before the first image that is not ready; those after it are encoded all the same.
-        While nobody decodes one sequence goes on: the device waits for its features, and no longer than it has to.
-        """
-        start = sequence.computed
-        if start >= sequence.prompt_length:
-            return length
-        fitting = length
-        for index in sequence.images_between(start, start + length):
-            image = sequence.request.images[index]
-            if image.key in self.encoder:
-                self.encoder.pin(image.key, sequence.id)
-            elif budget.may_encode(image.tokens) and self.encoder.reserve(image.key, image.tokens, sequence.id):
-                budget.encode(sequence, index)
-                if self.limits.encode_ahead:
-                    self._encoding.add(image.key)
-            else:
-                return min(fitting, max(0, image.start - start))
-            if image.key in self._encoding:
-                if budget.ahead or budget.unready not in (None, sequence):
-                    budget.held_back = True
-                    fitting = min(fitting, max(0, image.start - start))
-                elif image.start - start < fitting:
-                    budget.unready = sequence
-        return fitting
-
-    def _still_wanted(self, encodings: list[Encoding]) -> tuple[Encoding, ...]:
-        """One encoding per key that is still reserved: a sequence preempted in this step may have lost its place."""
-        by_key = {encoding.sequence.request.images[encoding.image].key: encoding for encoding in encodings}
-        return tuple(encoding for key, encoding in by_key.items() if key in self.encoder)
-
-    def _unpin_computed(self, sequence: Sequence, computed: int) -> None:
-        for image in sequence.request.images:
-            if image_end(image) <= computed:
-                self.encoder.unpin(image.key, sequence.id)
-
-    def _unpin_all(self, sequence: Sequence) -> None:
-        for image in sequence.request.images:
-            self.encoder.unpin(image.key, sequence.id)
 
 
 def _completed_keys(chunks: Iterable[Chunk]) -> Iterable[bytes]:

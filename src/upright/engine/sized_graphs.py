@@ -9,6 +9,7 @@ once. When the room for them is spent, the sizes that were not captured yet are 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import torch
@@ -50,7 +51,7 @@ class SizedGraphs:
 
     def size_for(self, work: int) -> int:
         """The smallest size that holds `work`."""
-        return next(size for size in self.sizes if size >= work)
+        return self.sizes[bisect_left(self.sizes, work)]
 
     def replay(self, size: int, piece: int = 0) -> Tensor | None:
         """What a piece of the graph of that size computes, to be read before the next replay; None where there is none.
