@@ -37,7 +37,7 @@ class Places:
         self._block_size = block_size
         self._free = list(range(count - 1, -1, -1))  # a stack: 0 is handed out first
         self._owners: list[Sequence | None] = [None] * count
-        self._admitted = np.zeros(count, dtype=np.int64)  # the owner was the how-manieth to come; 0 where there is none
+        self._admitted = np.zeros(count, dtype=np.int64)  # the owner's number in order of admission, from 1; else 0
         self.admissions = 0  # until now
         self._first_draws = np.zeros(count, dtype=np.int32)  # index of what a decode draws, less the token's own
         self._computed = np.zeros(count, dtype=np.int32)
