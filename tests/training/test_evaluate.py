@@ -40,6 +40,9 @@ def test_dialogues_become_questions() -> None:
         assert len(questions_of(sample)) == sum(turn.role == "assistant" for turn in sample.turns)
 
 
+CALLING = Turn("assistant", "", (), (Call("save_answer", {"answer": "1"}),))
+
+
 @pytest.mark.parametrize(
     ("task", "expected", "answer", "name", "value"),
     [
@@ -47,10 +50,15 @@ def test_dialogues_become_questions() -> None:
         ("field", Turn("assistant", "12"), Answer("12", (), True), "right", 1.0),
         ("field", Turn("assistant", "12"), Answer("12.", (), False), "ended", 0.0),
         ("table", Turn("assistant", "<fcel>a<ecel><nl>"), Answer("<fcel>a<fcel>b<nl>", (), True), "cells right", 0.5),
-        ("tool", Turn("assistant", "", (), (Call("s", {"a": "1"}),)), Answer("", (Call("s", {"a": "2"}),), True),
-         "well-formed", 1.0),
-        ("tool", Turn("assistant", "", (), (Call("s", {"a": "1"}),)), Answer("", (Call("s", {"a": "2"}),), True),
-         "right", 0.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"answer": "2"}),), True), "well-formed", 1.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"answer": "2"}),), True), "called where asked to", 1.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"answer": "2"}),), True), "right", 0.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"answer": "1"}),), True), "right", 1.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"answer": 1}),), True), "well-formed", 0.0),
+        ("tool", CALLING, Answer("", (Call("save_answer", {"value": "1"}),), True), "well-formed", 0.0),
+        ("tool", CALLING, Answer("", (Call("save", {"answer": "1"}),), True), "well-formed", 0.0),
+        ("tool", CALLING, Answer("It is not there.", (), True), "well-formed", 1.0),
+        ("tool", CALLING, Answer("It is not there.", (), True), "called where asked to", 0.0),
         ("tool", Turn("assistant", "no"), Answer("<tool_call>{", (), True), "well-formed", 0.0),
     ],
 )  # fmt: skip

@@ -13,13 +13,13 @@ from training.render.sheets import draw
 from training.world import Split, World
 
 # As often as so many layouts of a kind: what is learnt of those does not hold for others by itself.
-_MIXED, _BILLS = 7, 3
+_MIXED, _BILLS, _RECEIPTS = 9, 3, 3
 LAYOUTS: dict[Split, tuple[Layout, ...]] = {
     "train": (
         receipts.TILL, receipts.SHOP, receipts.RESTAURANT, invoices.CLASSIC, invoices.BANDED, invoices.PLAIN,
         forms.COLUMN, forms.GRID, forms.TWO_SIDES, letters.HEAD, notes.NOTE, letters.LABEL, tickets.PASS,
         tickets.COUPON, cards.IDENTITY, cards.MEMBER, cards.WORK, cards.SLIP, *_MIXED * (mixtures.mixed,),
-        *_BILLS * (mixtures.mixed_bill,),
+        *_BILLS * (mixtures.mixed_bill,), *_RECEIPTS * (receipts.mixed,),
     ),
     "held-out": (
         receipts.SUMS_FIRST, receipts.CAFE, invoices.SIDE, forms.TABLE, forms.UNDER, tickets.EVENT, cards.BADGE,

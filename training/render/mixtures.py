@@ -1,9 +1,13 @@
-"""Papers of no kind: fields that go together nowhere else, or parts of an invoice, each set in a way of its own."""
+"""Papers of no kind: fields that go together nowhere else, or parts of an invoice, each set in a way of its own.
+
+Some values have no label: what they are is told by how they look, or by what the paper is called.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from training.render.cells import Place, cell_style, grid
@@ -11,14 +15,18 @@ from training.render.drafts import Draft
 from training.render.fields import Field
 from training.render.forms import odd_field
 from training.render.invoices import TITLES, Bill, bill_of, party, table_and_sums
-from training.render.kinds import KINDS, fill
+from training.render.kinds import KINDS, fill, is_surely_missing
 from training.render.looks import Look, look
-from training.render.sheets import Frame, Sheet, bars, leading, squares
+from training.render.sheets import Align, Frame, Sheet, bars, leading, squares
 from training.render.typeset import wrap
 from training.world import World
 
 _CALLED = ("form", "document", "paper", "slip", "sheet", "record", "page")
 _PLACES: tuple[Place, ...] = ("left", "left", "above", "inside", "foot")  # the others are held out
+HEADS = ("company", "bank", "venue", "employer")  # stand large at the head of a paper that is theirs
+NUMBERED = ("ticket", "case", "order", "cheque", "policy", "member", "customer", "patient", "student",
+            "staff")  # fmt: skip  # a paper is called so, and its number says no more
+BY_FORM = ("date", "time", "amount", "phone", "email", "website", "iban", "address", "name")
 _BESIDE = 0.35  # of groups have something to their right
 _NEITHER = 0.3  # of places have no fields: a heading, small print, a code
 
@@ -26,16 +34,23 @@ _NEITHER = 0.3  # of places have no fields: a heading, small print, a code
 def mixed(rng: random.Random, world: World) -> Draft:
     chosen = look(rng, world, rng.choice(("body", "any")), 0.6)
     manner = chosen.manner(rng)
-    fields = fill(rng, world, manner, rng.sample(sorted(KINDS), rng.randrange(2, 9)))
+    bare = _bare_kinds(rng)
+    others = [kind for kind in sorted(KINDS) if is_surely_missing(kind, frozenset(bare))]
+    fields = fill(rng, world, manner, rng.sample(others, rng.randrange(2, 9)))
+    unlabelled = [replace(field, label="") for field in fill(rng, world, manner, bare)]
     fields += [odd_field(rng, world) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
     rng.shuffle(fields)
     sheet = Sheet(rng.randrange(400, 860), chosen.paper)
     margin, gap = rng.randrange(14, 48), rng.randrange(16, 40)
     y, placed = rng.randrange(12, 40), list[Field]()
-    while fields:
+    if unlabelled and rng.random() < 0.5:
+        y = _unlabelled(rng, sheet, chosen, unlabelled, margin, y, sheet.width - margin, placed)
+    while fields or unlabelled:
         for left, right in _columns(rng, margin, sheet.width - margin, gap):
             if rng.random() < _NEITHER:
                 bottom = _neither(rng, world, sheet, chosen, left, y, right)
+            elif unlabelled and (not fields or rng.random() < 0.4):
+                bottom = _unlabelled(rng, sheet, chosen, unlabelled, left, y, right, placed)
             else:
                 count = rng.randrange(1, 5)
                 bottom, found = _group(rng, sheet, chosen, fields[:count], left, y, right)
@@ -47,6 +62,52 @@ def mixed(rng: random.Random, world: World) -> Draft:
     if rng.random() < 0.2:
         sheet.marks.insert(0, Frame(5, 5, sheet.width - 6, sheet.height - 6, chosen.ink, rng.choice((1, 2))))
     return Draft(rng.choice(_CALLED), "mixed", sheet, tuple(placed))
+
+
+def _bare_kinds(rng: random.Random) -> list[str]:
+    """Of what has no label: one at most of those that the same look or title could tell."""
+    pools = [pool for pool in (HEADS, NUMBERED, *((kind,) for kind in BY_FORM)) if rng.random() < 0.2]
+    found: list[str] = []
+    for pool in pools:
+        kind = rng.choice(pool)
+        if is_surely_missing(kind, frozenset(found)):
+            found.append(kind)
+    return found
+
+
+def _unlabelled(
+    rng: random.Random, sheet: Sheet, chosen: Look, fields: list[Field], left: int, y: int, right: int,
+    placed: list[Field],
+) -> int:  # fmt: skip
+    """Draws the next of `fields`, or two at both sides, if they are not too wide. Gives the bottom."""
+    aligns: list[Align] = ["left", "right"] if len(fields) > 1 and rng.random() < 0.3 else [_aligned(rng)]
+    bottom = y
+    for align in aligns:
+        field = fields.pop()
+        kind = chosen.heading(rng.uniform(1.1, 1.9)) if field.kind in HEADS else chosen.value(rng.uniform(0.9, 1.3))
+        lines = field.value.split("\n")
+        if field.kind in NUMBERED:
+            title = KINDS[field.kind].labels[0].removesuffix(" number")
+            lines = [rng.choice(("", "No. ", "no. ", "# ")) + lines[0]]
+            big = chosen.heading(rng.uniform(1.1, 1.9))
+            if len(aligns) > 1 or big.width(title) > right - left:
+                continue
+            sheet.text(_at(align, left, right), y, rng.choice((title, title.upper())), big, align)
+            y += leading(big) + rng.randrange(0, 8)
+        widest = max(kind.width(line) for line in lines)
+        if widest > (right - left) // len(aligns) - 10 or not all(map(kind.shows, lines)):
+            continue
+        bottom = max(bottom, sheet.texts(_at(align, left, right), y, lines, kind, align))
+        placed.append(field)
+    return max(bottom, y)
+
+
+def _aligned(rng: random.Random) -> Align:
+    return rng.choice(("left", "left", "right", "centre"))
+
+
+def _at(align: Align, left: int, right: int) -> int:
+    return left if align == "left" else right if align == "right" else (left + right) // 2
 
 
 def mixed_bill(rng: random.Random, world: World) -> Draft:

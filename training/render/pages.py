@@ -17,6 +17,7 @@ from training.render import families
 from training.render.blocks import Block, Page
 from training.render.client import LAYOUT, sent
 from training.render.degrade import degrade, resized, warp
+from training.render.pages_boxes import boxes
 from training.render.pages_draw import draw
 from training.render.pages_flow import flowing
 from training.render.pages_letters import invoice, letter, references, side_notes, slide, title_page
@@ -28,8 +29,9 @@ from training.world import Split, World
 SIDE = 1036  # pixels, as the client squashes a page
 CLEAN = 0.35  # of pages that nothing has happened to
 EMPTY = 0.01
-OF_CHANCE = "of chance"
-AS_MANY = 10  # as often as so many layouts with a name, none of which teaches what others are like
+OF_CHANCE, BOXES = "of chance", "boxes"
+# Each as often as so many layouts with a name, none of which teaches what others are like.
+AS_MANY = {OF_CHANCE: 10, BOXES: 10}
 Layout = Callable[[random.Random, World], Page]
 
 
@@ -39,7 +41,8 @@ def _of_chance(rng: random.Random, world: World) -> Page:
 
 _OWN: Mapping[Split, Mapping[str, Layout]] = {
     "train": {"letter": letter, "invoice": invoice, "slides": slide, "title page": title_page,
-              "references": references, "side notes": side_notes, OF_CHANCE: _of_chance},
+              "references": references, "side notes": side_notes, OF_CHANCE: _of_chance,
+              BOXES: boxes},
     "held-out": {"sidebar": sidebar, "questions and answers": questions, "catalogue": catalogue},
 }  # fmt: skip
 
@@ -78,7 +81,7 @@ def plan(rng: random.Random, world: World) -> Page:
         look = make_look(rng, world, (1.5, 1.5))
         return Page(look.width, look.height, look.paper, (), ())
     layouts = LAYOUTS[world.split]
-    names = [*sorted(layouts), *([OF_CHANCE] * AS_MANY if OF_CHANCE in layouts else ())]
+    names = [name for name in sorted(layouts) for _ in range(AS_MANY.get(name, 1))]
     return layouts[rng.choice(names)](rng, world)
 
 

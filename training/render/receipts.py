@@ -291,6 +291,22 @@ _USUAL = ("ha-i-s-p t", "h a-is-p-t", "h-a-i s p t", "h-i-sp-a t", "ha-is-t", "h
 TILL = _maker("till", "mono", False, _USUAL, True)
 SHOP = _maker("shop", "body", False, _USUAL, True)
 RESTAURANT = _maker("restaurant", "any", True, (*_USUAL, "h-a-i-s-p t"), True)
+
+
+def mixed(rng: random.Random, world: World) -> Draft:
+    """Parts in any order, but that what was bought comes before the sums, and something of weight behind the head."""
+    served = rng.random() < 0.4
+    till = _till(rng, world, rng.choice(("mono", "body", "any")), served)
+    bought = f"i{rng.choice('- ')}s"
+    parts = ["h", "a", bought, "p", "t"]
+    rng.shuffle(parts)
+    while parts.index("h") > max(parts.index("a"), parts.index(bought)):
+        rng.shuffle(parts)
+    order = "".join(part + rng.choice(("", " ", "-", "-")) for part in parts)
+    rows, fields = _compose(rng, world, till, order)
+    return _print(rng, till, rows, True, "mixed", fields)
+
+
 # Held out: the head at the left, the sums before what was bought, the shop at the foot.
 SUMS_FIRST = _maker("sums-first", "mono", False, ("a-s-p-i-h", "a s p-i- h", "-a-s-i-h t"), False)
 CAFE = _maker("cafe", "body", True, ("a-i-s- h", "i-s-p-a-h", "a -i- sp-h"), False)
