@@ -82,7 +82,14 @@ def prepared() -> None:
 def told(words: Sequence[str]) -> None:
     """Done, after it was said. Raises: CalledProcessError."""
     print(shlex.join(words), flush=True)
-    subprocess.run(words, check=True)
+    with subprocess.Popen(words) as process:
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the process was told too: a stage keeps what it has learnt, which takes a while
+            process.wait()
+            raise
+    if code != 0:
+        raise subprocess.CalledProcessError(code, words)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -121,6 +128,10 @@ def main() -> None:
         run(options)
     except subprocess.CalledProcessError as error:
         sys.exit(f"ended with code {error.returncode}: {shlex.join(error.cmd)}")
+    except KeyboardInterrupt:
+        sys.exit(
+            "broken off: the stage that was under way keeps what it has learnt, and the same command goes on behind it"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
+import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,3 +84,31 @@ def test_a_reader_that_is_trained_on_keeps_its_tokenizer(commands: list[list[str
     assert {after(words, "--tokenizer") for words in commands} == {str(tmp_path / "reader")}
     assert all(words[:3] == [sys.executable, "-m", "torch.distributed.run"] for words in stages)
     assert "torch.distributed.run" not in join
+
+
+STAGE = """
+import signal, sys, time
+from pathlib import Path
+
+signal.signal(signal.SIGINT, lambda *_: (time.sleep(0.5), Path(sys.argv[1], "kept").touch(), sys.exit()))
+Path(sys.argv[1], "begun").touch()
+time.sleep(60)
+"""
+
+
+def test_ctrl_c_waits_for_what_a_stage_keeps(tmp_path: Path) -> None:
+    told = f"from training.run import told; told([{sys.executable!r}, '-c', {STAGE!r}, {str(tmp_path)!r}])"
+    with subprocess.Popen([sys.executable, "-c", told], stderr=subprocess.PIPE, start_new_session=True) as process:
+        while not (tmp_path / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+
+    assert (tmp_path / "kept").exists()
+    assert said.decode().rstrip().endswith("KeyboardInterrupt")
+
+
+def test_what_fails_ends_the_run() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        run.told([sys.executable, "-c", "raise SystemExit(3)"])
