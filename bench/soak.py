@@ -242,7 +242,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="of load, a fifth of it undisturbed")
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two deaths")
-    parser.add_argument("--model", type=Path, default=ROOT / "models/smollm2")
+    parser.add_argument("--model", type=Path, default=ROOT / "src/upright/reader")
     parser.add_argument("--kills", default="kill", help=f"in turn; there are {', '.join(KINDS)}")
     parser.add_argument("--clients", type=int, default=8, help="requests at the same time")
     parser.add_argument("--options", default="--max-model-len 4096", help="more options of `upright serve`")
