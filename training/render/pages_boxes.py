@@ -21,34 +21,68 @@ from training.world import World
 
 # Of columns, to each other. None is narrow at the left: such pages are held out.
 WIDTHS = ((1,), (1, 1), (1, 1), (1, 1, 1), (2, 1), (3, 2), (2, 3), (2, 1, 1), (1, 1, 1, 1))
+ROWS = 0.35  # of the pages, which are read row by row
 MOST = 7  # things in a box
 LEAST = 6  # lines of type that are left where another box begins
 
 
 def boxes(rng: random.Random, world: World) -> Page:
     look, widths = make_look(rng, world, (1.1, 1.8), rng.random() < 0.15), rng.choice(WIDTHS)
+    rows = rng.random() < ROWS
+    if rows:
+        widths = rng.choice([some for some in WIDTHS if len(some) > 1])
     look = fitted(look, 0.9 * look.across * min(widths) / sum(widths))
     sheet = Sheet(rng, world, look)
     frame = framed(sheet, rng.random(), rng.random(), rng.random())
     top = titled(sheet, frame.top) if rng.random() < 0.3 else frame.top
-    between = round(look.width * rng.uniform(0.02, 0.05))
-    room = look.across - between * (len(widths) - 1)
     plain = rng.random()  # the share of boxes without a ground or an edge
-    x = look.left
+    if rows:
+        _rows(sheet, widths, top, frame.bottom, plain)
+    else:
+        _columns(sheet, widths, top, frame.bottom, plain)
+    sheet.blocks += frame.closing
+    return sheet.page()
+
+
+def _places(sheet: Sheet, widths: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Left and right of each column."""
+    look = sheet.look
+    between = round(look.width * sheet.rng.uniform(0.02, 0.05))
+    room, x, found = look.across - between * (len(widths) - 1), look.left, []
     for share in widths:
-        width, y = round(room * share / sum(widths)), top
-        if rng.random() < 0.15:  # columns need not begin together
-            y += round((frame.bottom - top) * rng.uniform(0.02, 0.3))
-        while y + LEAST * look.pitch < frame.bottom:
-            below = _box(sheet, x, x + width, y, frame.bottom, rng.random() < plain)
+        width = round(room * share / sum(widths))
+        found.append((x, x + width))
+        x += width + between
+    return found
+
+
+def _columns(sheet: Sheet, widths: tuple[int, ...], top: int, end: int, plain: float) -> None:
+    """Read one after the other, from the top to the bottom."""
+    rng, look = sheet.rng, sheet.look
+    for x0, x1 in _places(sheet, widths):
+        y = top
+        if rng.random() < 0.15:  # they need not begin together
+            y += round((end - top) * rng.uniform(0.02, 0.3))
+        while y + LEAST * look.pitch < end:
+            below = _box(sheet, x0, x1, y, end, rng.random() < plain)
             if below == y:
                 break
             y = below + round(look.pitch * rng.choice((0.7, 1.0, 1.6, 3.0)))
             if rng.random() < 0.05:
                 break
-        x += width + between
-    sheet.blocks += frame.closing
-    return sheet.page()
+
+
+def _rows(sheet: Sheet, widths: tuple[int, ...], top: int, end: int, plain: float) -> None:
+    """Boxes side by side, and others below them in columns that may be others; nothing stands over all columns."""
+    rng, look, y = sheet.rng, sheet.look, top
+    while y + LEAST * look.pitch < end:
+        stop = min(end, y + round((end - top) * rng.uniform(0.15, 0.5)))
+        below = max(_box(sheet, x0, x1, y, stop, rng.random() < plain) for x0, x1 in _places(sheet, widths))
+        if below == y:
+            break
+        y = below + round(look.pitch * rng.choice((1.0, 1.6, 3.0)))
+        if rng.random() < 0.4:
+            widths = rng.choice([some for some in WIDTHS if len(some) > 1 and min(some) / sum(some) >= 0.25])
 
 
 def _box(sheet: Sheet, x0: int, x1: int, y: int, end: int, plain: bool) -> int:
