@@ -37,8 +37,8 @@ TEXTS = [one["text"] for one in SAMPLES["page"]["blocks"]]
 QUESTIONS: dict[str, str] = {one["question"]: one["answer"] for one in SAMPLES["receipt"]["questions"]}
 TOTAL = QUESTIONS["What is the total?"]
 BEYOND = {"What is the restaurant?"}  # which has no label of its own
-WRONG = 0.03  # of the page's characters, at most
-WRONG_IN_CELLS = 0.05  # of the table's: there are 106
+WRONG = 0.03  # of the page's characters, and of its cells, at most
+YET_WRONG = 0.05  # of the cells, of which there are 106 characters
 MISSED = 1  # blocks that are not found, or found and not there, at most
 KILLS = 2  # of the engine, while one page is read
 TOOL: Any = {
@@ -88,13 +88,16 @@ def check_page(page: Page) -> None:
     texts = [page.texts.get(index, "") for index in range(len(page.blocks))]
     assert page.cut_off == []
     assert wrong_share(prose(page.blocks, texts), prose(BLOCKS, TEXTS)) <= WRONG, texts
-    (read,) = [cells_of(text) for block, text in zip(page.blocks, texts, strict=True) if block.kind in TABLES]
+    assert wrong_in_cells(page.blocks, texts) <= YET_WRONG
+
+
+def wrong_in_cells(blocks: list[Block], texts: list[str]) -> float:
+    """The share of the table's characters."""
+    (read,) = [cells_of(text) for block, text in zip(blocks, texts, strict=True) if block.kind in TABLES]
     (printed,) = [cells_of(text) for block, text in zip(BLOCKS, TEXTS, strict=True) if block.kind in TABLES]
     assert read.keys() == printed.keys()
     characters = sum(len(text) for _, text in printed.values())
-    assert sum(edit_distance(read[place][1], printed[place][1]) for place in printed) <= WRONG_IN_CELLS * characters, (
-        read
-    )
+    return sum(edit_distance(read[place][1], printed[place][1]) for place in printed) / characters
 
 
 def receipt() -> dict[str, Any]:
@@ -113,8 +116,18 @@ def test_it_is_served_under_its_name(served: RunningServer) -> None:
     assert [model.id for model in served.openai.models.list()] == [reader.NAME]
 
 
-def test_a_page_is_read_whatever_happens_to_the_engine(served: RunningServer) -> None:
-    undisturbed = read_page(served)
+@pytest.fixture(scope="module")
+def undisturbed(served: RunningServer) -> Page:
+    return read_page(served)
+
+
+@pytest.mark.xfail(strict=True, reason="one word of the table is beyond the reader")
+def test_the_cells_of_a_page(undisturbed: Page) -> None:
+    texts = [undisturbed.texts.get(index, "") for index in range(len(undisturbed.blocks))]
+    assert wrong_in_cells(undisturbed.blocks, texts) <= WRONG
+
+
+def test_a_page_is_read_whatever_happens_to_the_engine(served: RunningServer, undisturbed: Page) -> None:
     check_page(undisturbed)
 
     before = served.status()["deaths"]
