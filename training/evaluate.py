@@ -33,6 +33,7 @@ import httpx
 from PIL import Image
 
 from training.dialogues.fields import ask_field
+from training.dialogues.offers import SAVE
 from training.dialogues.tools import save_answer
 from training.fonts import FontsMissing
 from training.render.lines import line
@@ -171,7 +172,7 @@ def _fits_the_tool(call: Call) -> bool:
     """It is a call of the tool that was offered, with what that asks for."""
     arguments: Any = call.arguments
     asked = isinstance(arguments, dict) and arguments.keys() == {"answer"} and isinstance(arguments["answer"], str)
-    return asked and call.name == "save_answer"
+    return asked and call.name == SAVE
 
 
 def data_url(picture: Pixels) -> str:

@@ -23,10 +23,10 @@ from training.world import World
 
 _CALLED = ("form", "document", "paper", "slip", "sheet", "record", "page")
 _PLACES: tuple[Place, ...] = ("left", "left", "above", "inside", "foot")  # the others are held out
-HEADS = ("company", "bank", "venue", "employer")  # stand large at the head of a paper that is theirs
-NUMBERED = ("ticket", "case", "order", "cheque", "policy", "member", "customer", "patient", "student",
-            "staff")  # fmt: skip  # a paper is called so, and its number says no more
-BY_FORM = ("date", "time", "amount", "phone", "email", "website", "iban", "address", "name")
+_HEADS = ("company", "bank", "venue", "employer")  # stand large at the head of a paper that is theirs
+# A paper is called so, and its number says no more.
+_NUMBERED = ("ticket", "case", "order", "cheque", "policy", "member", "customer", "patient", "student", "staff")
+_BY_FORM = ("date", "time", "amount", "phone", "email", "website", "iban", "address", "name")
 _BESIDE = 0.35  # of groups have something to their right
 _NEITHER = 0.3  # of places have no fields: a heading, small print, a code
 
@@ -66,7 +66,7 @@ def mixed(rng: random.Random, world: World) -> Draft:
 
 def _bare_kinds(rng: random.Random) -> list[str]:
     """Of what has no label: one at most of those that the same look or title could tell."""
-    pools = [pool for pool in (HEADS, NUMBERED, *((kind,) for kind in BY_FORM)) if rng.random() < 0.2]
+    pools = [pool for pool in (_HEADS, _NUMBERED, *((kind,) for kind in _BY_FORM)) if rng.random() < 0.2]
     found: list[str] = []
     for pool in pools:
         kind = rng.choice(pool)
@@ -84,9 +84,9 @@ def _unlabelled(
     bottom = y
     for align in aligns:
         field = fields.pop()
-        kind = chosen.heading(rng.uniform(1.1, 1.9)) if field.kind in HEADS else chosen.value(rng.uniform(0.9, 1.3))
+        kind = chosen.heading(rng.uniform(1.1, 1.9)) if field.kind in _HEADS else chosen.value(rng.uniform(0.9, 1.3))
         lines = field.value.split("\n")
-        if field.kind in NUMBERED:
+        if field.kind in _NUMBERED:
             title = KINDS[field.kind].labels[0].removesuffix(" number")
             lines = [rng.choice(("", "No. ", "no. ", "# ")) + lines[0]]
             big = chosen.heading(rng.uniform(1.1, 1.9))

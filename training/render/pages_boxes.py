@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from training.render.blocks import Page, Shape
 from training.render.pages_elements import Element, bullets, code, equation, image, table, text
-from training.render.pages_flow import framed, titled
+from training.render.pages_flow import framed, places, titled
 from training.render.pages_look import EMS, Look, fitted, make_look
 from training.render.pages_sheet import Sheet
 from training.render.pages_words import Align
@@ -45,15 +45,7 @@ def boxes(rng: random.Random, world: World) -> Page:
 
 
 def _places(sheet: Sheet, widths: tuple[int, ...]) -> list[tuple[int, int]]:
-    """Left and right of each column."""
-    look = sheet.look
-    between = round(look.width * sheet.rng.uniform(0.02, 0.05))
-    room, x, found = look.across - between * (len(widths) - 1), look.left, []
-    for share in widths:
-        width = round(room * share / sum(widths))
-        found.append((x, x + width))
-        x += width + between
-    return found
+    return places(sheet.look, widths, round(sheet.look.width * sheet.rng.uniform(0.02, 0.05)))
 
 
 def _columns(sheet: Sheet, widths: tuple[int, ...], top: int, end: int, plain: float) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from training.render.blocks import Block, Page, Shape, apart
 from training.render.families import Family
 from training.render.pages_elements import ELEMENTS, going_on, heading, image, paragraph, table
-from training.render.pages_look import fitted, make_look
+from training.render.pages_look import Look, fitted, make_look
 from training.render.pages_sheet import Sheet
 from training.render.pages_words import Align, Measured, extent, lines_of
 from training.render.typeset import shown
@@ -53,21 +53,27 @@ def columns(sheet: Sheet, family: Family, y: int, end: int) -> int:
     """Fill all columns from y to `end`; returns where the lowest ends."""
     rng, look = sheet.rng, sheet.look
     between = round(look.width * rng.uniform(0.025, 0.05))
-    room = look.across - between * (len(family.widths) - 1)
-    x, lowest = look.left, y
+    found, lowest = places(look, family.widths, between), y
     ruled = rng.random() < 0.15
     rest: Sequence[Measured] = ()
-    starts = []
-    for index, share in enumerate(family.widths):
-        width = round(room * share / sum(family.widths))
-        same = index + 1 < len(family.widths) and family.widths[index + 1] == share
-        below, rest = column(sheet, family, x, x + width, y, end, rest, same)
+    for index, (x0, x1) in enumerate(found):
+        same = index + 1 < len(found) and family.widths[index + 1] == family.widths[index]
+        below, rest = column(sheet, family, x0, x1, y, end, rest, same)
         lowest = max(lowest, below)
-        starts.append(x)
-        x += width + between
-    for x in starts[1:] if ruled and lowest > y else ():
-        sheet.marks.append(_between(x - between // 2, y, lowest, sheet))
+    for x0, _ in found[1:] if ruled and lowest > y else ():
+        sheet.marks.append(_between(x0 - between // 2, y, lowest, sheet))
     return lowest
+
+
+def places(look: Look, widths: Sequence[int], between: int) -> list[tuple[int, int]]:
+    """Left and right of columns of these widths, to each other, with so many pixels between them."""
+    room, x = look.across - between * (len(widths) - 1), look.left
+    found = []
+    for share in widths:
+        width = round(room * share / sum(widths))
+        found.append((x, x + width))
+        x += width + between
+    return found
 
 
 def _between(x: int, y0: int, y1: int, sheet: Sheet) -> Shape:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from itertools import islice
 
 
 class BlockCache:
@@ -39,13 +38,13 @@ class BlockCache:
     def held(self) -> int:
         return self.total - self.available
 
-    def match(self, keys: Iterable[bytes], limit: int) -> list[int]:
-        """Blocks that hold the first tokens of a sequence with these keys: the longest run, `limit` blocks at most.
+    def match(self, keys: Iterable[bytes]) -> list[int]:
+        """Blocks that hold the first tokens of a sequence whose first blocks have these keys: the longest run.
 
         They are not held yet: the caller holds them with `hold`, before it allocates anything.
         """
         found: list[int] = []
-        for key in islice(keys, limit):
+        for key in keys:
             block = self._block_of.get(key)
             if block is None:
                 break

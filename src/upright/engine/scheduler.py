@@ -339,8 +339,8 @@ class Scheduler:
         size = self.blocks.block_size
         # A request's last token is never matched, so that at least one token is computed.
         matchable = (sequence.known - 1) // size
-        keys = sequence.block_keys(matchable)
-        matched = self.blocks.match(keys, matchable)
+        keys = sequence.block_keys(matchable)[:matchable]
+        matched = self.blocks.match(keys)
         if len(matched) < matchable and self._is_coming(keys[len(matched)], budget):
             return False  # its next block is being computed for another: wait for it rather than compute it too
         sequence.restart(len(matched) * size)

@@ -8,9 +8,8 @@ from itertools import repeat
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
-from upright.engine.places import Decodes, Slots
+from upright.engine.places import NOBODY, Decodes, Slots
 from upright.engine.sequence import Sequence
 from upright.messages import FinishReason
 
@@ -93,7 +92,7 @@ class Budget:
     def __init__(self, tokens: int, encoder_tokens: int) -> None:
         self.tokens = tokens
         self.encoder_tokens = encoder_tokens
-        self.hot: Slots = np.empty(0, dtype=np.intp)  # whose owners decode one token each, beside the chunks
+        self.hot: Slots = NOBODY.slots  # whose owners decode one token each, beside the chunks
         self.chunks: list[Chunk] = []
         self.drawing: list[Sequence] = []  # of the chunks that sample
         self.prefills: list[Chunk] = []  # chunks of prompts, or of output that was there before
