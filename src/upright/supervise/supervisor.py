@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import zmq
@@ -28,10 +27,9 @@ from upright.messages import (
     Submit,
 )
 from upright.supervise import policy
-from upright.supervise.diagnosis import Diagnosis, Remains, count_oom_kills, diagnose
+from upright.supervise.diagnosis import Diagnosis, Remains, count_oom_kills
 from upright.supervise.engine_process import EngineProcess
-from upright.supervise.incidents.autopsy import Findings, in_step, request_facts, step_facts
-from upright.supervise.incidents.incident import new_incident_id
+from upright.supervise.incidents.inquest import Inquest
 from upright.supervise.incidents.reporter import Reporter
 from upright.supervise.inquiry import Accused
 from upright.supervise.journal import EngineGone, Entry
@@ -282,53 +280,32 @@ class Supervisor:
             if self._stop.is_set() or self._planned:
                 self._keeper.engine_replaced()
                 return 0.0
-            return self._after_end(process, code, rung, _difference(oom_kills, count_oom_kills()))
+            oom_kills = _difference(oom_kills, count_oom_kills())
+            remains = Remains(code, process.hang, self._crashed, self._refused, oom_kills)
+            return self._after_end(Inquest.into(process, remains, self._keeper), rung)
         finally:
             process.bury()
 
-    def _after_end(self, process: EngineProcess, code: int, rung: int, oom_kills: int | None) -> float | None:
-        """An engine has ended unasked: find out why, decide, tell. Returns as `_run_engine`."""
-        keeper, now = self._keeper, time.monotonic()
-        diagnosis = diagnose(Remains(code, process.hang, self._crashed, self._refused, oom_kills))
-        moment = datetime.now().astimezone()
-        incident = new_incident_id(moment)
-        reading = process.read_black_box()
-        served = keeper.serving
-        struck = in_step(reading)
-        aboard = frozenset(keeper.aboard) if struck is None else struck
-        entries = [entry for entry in keeper.journal if not entry.done]
-        tokens = keeper.engine_tokens
-        if served:
-            beat = reading.beat if reading is not None else now
-            self._recoveries.died(
-                max(beat, process.last_message), now, incident, keeper.replays, keeper.recovered_tokens
-            )
-            decision = keeper.engine_ended(EngineEnd(now, diagnosis.cause, struck, incident))
+    def _after_end(self, inquest: Inquest, rung: int) -> float | None:
+        """An engine has ended unasked: decide, tell. Returns as `_run_engine`."""
+        keeper, diagnosis, incident = self._keeper, inquest.diagnosis, inquest.incident
+        if inquest.served:
+            self._recoveries.died(inquest.last_sign, inquest.now, incident, keeper.replays, keeper.recovered_tokens)
+            decision = keeper.engine_ended(EngineEnd(inquest.now, diagnosis.cause, inquest.struck, incident))
         else:
             decision = self._after_failed_start(diagnosis)
             if decision.misconfigured and not self._deaths:
                 return self._go_on(decision)  # whoever set it is told all there is to know: a report would add nothing
         self._deaths += 1
-        self._last_death = LastDeath(moment.isoformat(timespec="milliseconds"), incident)
-        replayed = keeper.unfinished
+        self._last_death = LastDeath(inquest.when.isoformat(timespec="milliseconds"), incident)
+        kept, why = keeper.unfinished, [*decision.why, _next_step(decision)]
         log.error(
             "the engine has ended%s (%s), incident %s: %s. Requests lost: %d, kept: %d. %s",
-            "" if served else " before it served", diagnosis.how, incident, "; ".join(decision.why),
-            len(entries) - replayed, replayed, _next_step(decision),
+            "" if inquest.served else " before it served", diagnosis.how, incident, "; ".join(decision.why),
+            len(inquest.entries) - kept, kept, why[-1],
         )  # fmt: skip
-        self._reporter.file(
-            Findings(
-                id=incident, when=moment, diagnosis=diagnosis, serving=served,
-                options=self._rungs[rung].options, rung=rung, rung_name=self._rungs[rung].name,
-                requests=request_facts(
-                    entries, aboard, frozenset(keeper.state.chains), self._care.record_content
-                ),
-                decision=[*decision.why, _next_step(decision)], tokens=tokens, oom_kills=oom_kills,
-                crashed=self._crashed, refused=self._refused, pid=process.pid, uptime=now - process.started,
-                step=step_facts(process, reading), stacks=process.read_stacks(), log=list(process.last_lines),
-                resident_bytes=process.resident_bytes,
-            )
-        )  # fmt: skip
+        suspected = frozenset(keeper.state.chains)
+        self._reporter.file(inquest.findings(rung, self._rungs[rung], suspected, why, self._care.record_content))
         if keeper.state.rung != rung:
             self._rung_left = "; ".join(decision.why)
         return self._go_on(decision)
