@@ -55,7 +55,7 @@ class Cell:
 
 
 def cell_style(rng: random.Random, look: Look, place: Place, border: Border | None = None) -> Cell:
-    borders: dict[Place, tuple[Border, ...]] = {"inside": ("box",), "foot": ("box",), "below": ("line", "dots")}
+    borders: dict[Place, tuple[Border, ...]] = {"inside": ("box",), "foot": ("box", "fill"), "below": ("line", "dots")}
     anyhow: tuple[Border, ...] = ("none", "line", "dots", "box", "fill")
     chosen = rng.choice(borders.get(place, anyhow)) if border is None or place == "below" else border
     label = look.small(rng.choice((look.ink, look.ink, look.accent)))

@@ -22,10 +22,11 @@ from training.render.typeset import wrap
 from training.world import World
 
 _CALLED = ("form", "document", "paper", "slip", "sheet", "record", "page")
-_PLACES: tuple[Place, ...] = ("left", "left", "above", "inside", "foot")  # the others are held out
+_PLACES: tuple[Place, ...] = ("left", "left", "above", "inside", "foot", "foot")  # the others are held out
 _HEADS = ("company", "bank", "venue", "employer")  # stand large at the head of a paper that is theirs
-# A paper is called so, and its number says no more.
+# A paper may be called so, and its number says no more.
 _NUMBERED = ("ticket", "case", "order", "cheque", "policy", "member", "customer", "patient", "student", "staff")
+_TITLED = 0.6  # of these are called so; of the others it is told by there being no other number
 _BY_FORM = ("date", "time", "amount", "phone", "email", "website", "iban", "address", "name")
 _BESIDE = 0.35  # of groups have something to their right
 _NEITHER = 0.3  # of places have no fields: a heading, small print, a code
@@ -92,8 +93,9 @@ def _unlabelled(
             big = chosen.heading(rng.uniform(1.1, 1.9))
             if len(aligns) > 1 or big.width(title) > right - left:
                 continue
-            sheet.text(_at(align, left, right), y, rng.choice((title, title.upper())), big, align)
-            y += leading(big) + rng.randrange(0, 8)
+            if rng.random() < _TITLED:
+                sheet.text(_at(align, left, right), y, rng.choice((title, title.upper())), big, align)
+                y += leading(big) + rng.randrange(0, 8)
         widest = max(kind.width(line) for line in lines)
         if widest > (right - left) // len(aligns) - 10 or not all(map(kind.shows, lines)):
             continue

@@ -31,7 +31,7 @@ CLEAN = 0.35  # of pages that nothing has happened to
 EMPTY = 0.01
 OF_CHANCE, BOXES = "of chance", "boxes"
 # Each as often as so many layouts with a name, none of which teaches what others are like.
-AS_MANY = {OF_CHANCE: 10, BOXES: 10}
+AS_MANY = {OF_CHANCE: 10, BOXES: 20}
 Layout = Callable[[random.Random, World], Page]
 
 

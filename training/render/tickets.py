@@ -72,6 +72,9 @@ def _wide(layout: str, trips: tuple[Trip, ...], places: tuple[Place, ...]) -> La
             big = chosen.heading(rng.uniform(1.2, 1.7))
             sheet.text(24, y, title, big)
             y += leading(big) + 8
+        shown: list[Field] = []
+        if trip is _SHOW and rng.random() < 0.7:
+            shown, y = _named(rng, world, sheet, chosen, y, right)
         top = y
         style = cell_style(rng, chosen, rng.choice(places), rng.choice(("none", "none", "box", "fill", "line")))
         y, placed = grid(sheet, style, _fields(rng, world, chosen, trip), 24, y, right, rng.choice((2, 3, 3, 4)), 22)
@@ -83,9 +86,18 @@ def _wide(layout: str, trips: tuple[Trip, ...], places: tuple[Place, ...]) -> La
             bars(sheet, rng, 24, y + 6, 24 + rng.randrange(180, 400), y + 50, chosen.ink)
             y += 54
         sheet.height = y + 14
-        return Draft(trip.kind, layout, sheet, tuple(placed))
+        return Draft(trip.kind, layout, sheet, (*shown, *placed))
 
     return make
+
+
+def _named(rng: random.Random, world: World, sheet: Sheet, chosen: Look, y: int, right: int) -> tuple[list[Field], int]:
+    """What is on, at the left without a label, if it is not too wide; and the bottom."""
+    title, style = world.texts.title(rng), chosen.heading(rng.uniform(0.9, 1.3))
+    if not style.shows(title) or style.width(title) > right - 24:
+        return [], y
+    sheet.text(24, y, title, style)
+    return [Field("event", title, ("event", "name of the event"))], y + leading(style) + 8
 
 
 def event(rng: random.Random, world: World) -> Draft:
