@@ -21,6 +21,7 @@ LAYOUT = (
     "<|box_start|>100 200 900 400<|box_end|><|ref_start|>text<|ref_end|><|rotate_up|>\n"
     "<|box_start|>100 500 900 900<|box_end|><|ref_start|>table<|ref_end|><|rotate_up|><|im_end|>"
 )
+READ = "# A title\n\nSome text\n\n| a | b |\n|---|---|\n"  # of that page
 
 
 class Reader:
@@ -28,12 +29,15 @@ class Reader:
 
     ends = "stop"
     refused = ""
+    served = 0  # tables, before one is refused
 
     def __call__(self, body: dict[str, Any]) -> Answer:
         picture, prompt = body["messages"][-1]["content"]
         size = Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].split(",")[1]))).size
         if self.refused and prompt["text"] == "\nTable Recognition:":
-            return 400, {"error": {"message": self.refused}}
+            self.served -= 1
+            if self.served < 0:
+                return 400, {"error": {"message": self.refused}}
         said = {
             ("\nLayout Detection:", (1036, 1036)): LAYOUT,
             ("\nText Recognition:", (404, 41)): "A title",
@@ -64,7 +68,7 @@ def test_a_page_is_laid_out_and_read(server: StandIn, page: str) -> None:
     result = CliRunner().invoke(app, ["parse", page, "--url", server.url])
 
     assert result.exit_code == 0, result.output
-    assert result.stdout == "# A title\n\nSome text\n\n| a | b |\n|---|---|\n"
+    assert result.stdout == READ
     assert result.stderr == ""
     assert [body["model"] for body in server.asked] == ["a-reader"] * 4
     assert {body["presence_penalty"] for body in server.asked} == {0.0, 1.0}
@@ -96,6 +100,20 @@ def test_what_the_server_says_is_told_in_one_line(reader: Reader, server: StandI
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr == f"upright: {server.url}/v1/chat/completions answers 400: the image is too long\n"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_pages_before_one_that_fails_are_not_lost(reader: Reader, server: StandIn, page: str, as_json: bool) -> None:
+    reader.refused, reader.served = "the image is too long", 2
+
+    result = CliRunner().invoke(app, ["parse", page, page, page, "--url", server.url, *["--json"] * as_json])
+
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[1:] == ["upright: pages read: 2 of 3"]
+    if as_json:
+        assert [found["blocks"][0]["text"] for found in json.loads(result.stdout)] == ["A title"] * 2
+    else:
+        assert result.stdout == f"{READ}\n{READ}"
 
 
 def test_a_server_that_is_not_there_is_told(page: str) -> None:

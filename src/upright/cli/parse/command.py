@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from upright.cli.complaint import EXIT_FAILED, complain
+from upright.cli.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
     from PIL import Image
     from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from upright.cli.parse.asking import Page
 
@@ -31,28 +36,43 @@ def parse_command(
 ) -> None:
     """Read pictures of pages, with a server of the reader or of a model of MinerU's family.
 
-    The text goes to standard output, as Markdown and in the order of reading; progress to the terminal.
+    The text goes to standard output, as Markdown and in the order of reading, page by page; progress to the terminal.
     """
     from upright.cli.parse.asking import NoAnswer
     from upright.cli.parse.pictures import UnreadablePicture, open_page
 
+    found: list[Page] = []
+
+    def take(page: Page) -> None:
+        found.append(page)
+        if not as_json:  # at once: what is read is not lost with what comes after it
+            print("\n" * (len(found) > 1) + _text(pictures[len(found) - 1], page, furniture), flush=True)
+
+    code = 0
     try:
         pages = [open_page(path) for path in pictures]
-        found = asyncio.run(read_pages(pages, url, api_key, model))
+        asyncio.run(_read(pages, url, api_key, model, take))
     except (UnreadablePicture, NoAnswer) as error:
         complain(str(error))
-        sys.exit(EXIT_FAILED)
+        code = EXIT_FAILED
     except KeyboardInterrupt:
-        sys.exit(130)
-    if as_json:
-        print(json.dumps([_as_json(path, page) for path, page in zip(pictures, found, strict=True)], indent=2))
-    else:
-        print("\n\n".join(_text(path, page, furniture) for path, page in zip(pictures, found, strict=True)))
+        code = INTERRUPTED
+    if code and found:
+        complain(f"pages read: {len(found)} of {len(pictures)}")
+    if as_json and (found or not code):
+        print(json.dumps([_as_json(path, page) for path, page in zip(pictures, found, strict=False)], indent=2))
+    if code:
+        sys.exit(code)
+
+
+async def _read(pages: list[Image.Image], url: str, key: str, model: str, take: Callable[[Page], None]) -> None:
+    async for page in read_pages(pages, url, key, model):
+        take(page)
 
 
 async def read_pages(
     pages: list[Image.Image], url: str, key: str = "", model: str = "", console: Console | None = None
-) -> list[Page]:
+) -> AsyncIterator[Page]:
     """Pages one after the other, the blocks of each at once. Raises: NoAnswer."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -60,21 +80,20 @@ async def read_pages(
     from upright.cli.parse.asking import Server
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    found = []
     console = console or Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        async with Server(url, key, model) as server:
-            for number, picture in enumerate(pages, 1):
-                name = f"page {number} of {len(pages)}"
+    async with Server(url, key, model) as server:
+        for number, picture in enumerate(pages, 1):
+            name = f"page {number} of {len(pages)}"
+            # one for each page: it is gone where the page is printed
+            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task(name, total=None)
+                page = await server.page(picture, partial(_show, progress, task, name))
+            yield page
 
-                def tell(done: int, total: int, task: Any = task, name: str = name) -> None:
-                    what = f"{name}: {done} of {total} blocks read" if total else f"{name}: finding its blocks"
-                    progress.update(task, description=what, completed=done, total=total or None)
 
-                found.append(await server.page(picture, tell))
-                progress.remove_task(task)
-    return found
+def _show(progress: Progress, task: TaskID, name: str, done: int, total: int) -> None:
+    what = f"{name}: {done} of {total} blocks read" if total else f"{name}: finding its blocks"
+    progress.update(task, description=what, completed=done, total=total or None)
 
 
 def _text(path: Path, page: Page, furniture: bool) -> str:
