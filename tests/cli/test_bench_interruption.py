@@ -16,7 +16,7 @@ import psutil
 import pytest
 from stand_in_server import DONE, Answer, standing_in
 
-from upright.cli.bench.interruption import Interrupted, interruptible
+from upright.cli.interruption import Interrupted, interruptible
 
 Stopped = tuple[int, str, dict[str, Any]]
 

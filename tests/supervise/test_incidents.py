@@ -126,10 +126,23 @@ def test_markdown_begins_with_one_line_that_says_it_all() -> None:
     assert text.splitlines()[2] == (
         "**The engine crashed (killed by SIGSEGV)** at 2026-11-21 23:15:22+08:00 (CST, UTC+08:00), 2 min 12 s after "
         "its start, while it computed step 812. 2 requests were in flight, 1 in that step. The next engine continued "
-        "2 of them, 4.2 s later."
+        "2 of them, at most 4.2 s later."
     )
     for expected in ("the requests are replayed", "the GPU", "try --attention reference", "`req-2`", "the last line"):
         assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("in_step", "told"),
+    [
+        (2, "2 in that step."), (1, "1 in that step, 1 whose images were being decoded."),
+        (0, "2 whose images were being decoded."),
+    ],
+)  # fmt: skip
+def test_requests_in_the_step_and_in_the_decoder_of_images_are_told_apart(in_step: int, told: str) -> None:
+    found = incident(requests=[request(), request("req-2")])
+    step = msgspec.structs.replace(found.step, sequences=in_step)
+    assert f"2 requests were in flight, {told}" in incident_markdown(msgspec.structs.replace(found, step=step))
 
 
 def test_what_clients_sent_is_there_only_where_it_was_asked_for() -> None:

@@ -374,7 +374,7 @@ class Supervisor:
                 time.monotonic(), self._keeper.replays, self._keeper.recovered_tokens
             )
             log.info(
-                "recovered: noticed after %.3f s, taken over in %.3f s, loaded in %.3f s, replayed in %.3f s",
+                "recovered: noticed after at most %.3f s, taken over in %.3f s, loaded in %.3f s, replayed in %.3f s",
                 recovery.notice, recovery.take_over, recovery.load, recovery.replay,
             )  # fmt: skip
             self._reporter.add_recovery(incident, recovery)

@@ -24,3 +24,9 @@ def test_each_kind_has_its_form() -> None:
 
 def test_what_belongs_to_the_page_is_printed_on_request() -> None:
     assert markdown_of(BLOCKS[:2], TEXTS, furniture=True) == "Chapter 1\n\n# A title"
+
+
+def test_a_cell_in_what_is_no_table_is_a_space() -> None:
+    block = Block("text", BOX)
+    assert markdown_of([block], {0: "Bill to: <fcel>Northern Lights<nl>"}) == "Bill to: Northern Lights"
+    assert markdown_of([Block("code", BOX)], {0: "<nl>"}) == "```\n<nl>\n```"

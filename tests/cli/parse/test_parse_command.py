@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +26,8 @@ LAYOUT = (
     "<|box_start|>100 200 900 400<|box_end|><|ref_start|>text<|ref_end|><|rotate_up|>\n"
     "<|box_start|>100 500 900 900<|box_end|><|ref_start|>table<|ref_end|><|rotate_up|><|im_end|>"
 )
+DEADLINE = 30.0  # seconds
+TABLE = "\nTable Recognition:"
 READ = "# A title\n\nSome text\n\n| a | b |\n|---|---|\n"  # of that page
 
 
@@ -34,7 +41,7 @@ class Reader:
     def __call__(self, body: dict[str, Any]) -> Answer:
         picture, prompt = body["messages"][-1]["content"]
         size = Image.open(io.BytesIO(base64.b64decode(picture["image_url"]["url"].split(",")[1]))).size
-        if self.refused and prompt["text"] == "\nTable Recognition:":
+        if self.refused and prompt["text"] == TABLE:
             self.served -= 1
             if self.served < 0:
                 return 400, {"error": {"message": self.refused}}
@@ -42,7 +49,7 @@ class Reader:
             ("\nLayout Detection:", (1036, 1036)): LAYOUT,
             ("\nText Recognition:", (404, 41)): "A title",
             ("\nText Recognition:", (404, 146)): "Some text",
-            ("\nTable Recognition:", (404, 286)): "<fcel>a<fcel>b<nl>",
+            (TABLE, (404, 286)): "<fcel>a<fcel>b<nl>",
         }[prompt["text"], size]
         return 200, {"choices": [{"message": {"content": said}, "finish_reason": self.ends}]}
 
@@ -114,6 +121,41 @@ def test_pages_before_one_that_fails_are_not_lost(reader: Reader, server: StandI
         assert [found["blocks"][0]["text"] for found in json.loads(result.stdout)] == ["A title"] * 2
     else:
         assert result.stdout == f"{READ}\n{READ}"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_pages_before_a_signal_are_not_lost(reader: Reader, page: str, number: signal.Signals) -> None:
+    pages, under_way, over = count(), threading.Event(), threading.Event()
+
+    def answer(body: dict[str, Any]) -> Answer:
+        if body["messages"][-1]["content"][1]["text"] == "\nLayout Detection:" and next(pages) == 1:
+            under_way.set()
+            over.wait(DEADLINE)
+        return reader(body)
+
+    with standing_in(answer, id="a-reader") as server:
+        command = [sys.executable, "-m", "upright", "parse", page, page, page, "--url", server.url, "--json"]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+            assert under_way.wait(DEADLINE)
+            process.send_signal(number)
+            printed, told = process.communicate(timeout=DEADLINE)
+        over.set()
+
+    assert process.returncode == 128 + number
+    assert [len(found["blocks"]) for found in json.loads(printed)] == [3]
+    assert told == "upright: pages read: 1 of 3\n"
+
+
+def test_a_picture_that_turns_out_to_be_damaged_costs_no_page_before_it(server: StandIn, page: str) -> None:
+    damaged = Path(page).with_name("damaged.png")
+    damaged.write_bytes(Path(page).read_bytes()[:100])
+
+    result = CliRunner().invoke(app, ["parse", page, str(damaged), "--url", server.url])
+
+    assert result.exit_code == 1
+    assert result.stdout == READ
+    assert f"{damaged} cannot be read" in result.stderr
 
 
 def test_a_server_that_is_not_there_is_told(page: str) -> None:

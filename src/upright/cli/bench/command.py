@@ -54,9 +54,9 @@ def _run(given: dict[str, Any], config_file: Path | None) -> None:
     from rich.console import Console
 
     from upright.cli.bench.bench import CannotMeasure
-    from upright.cli.bench.interruption import Interrupted, interruptible
     from upright.cli.bench.progress import Progress
     from upright.cli.bench.results_file import write_results
+    from upright.cli.interruption import Interrupted, interruptible
 
     console = Console()
     if not console.is_terminal:

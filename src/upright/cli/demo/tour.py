@@ -20,8 +20,7 @@ async def show(url: str, key: str, stays: bool = True) -> None:
     """
     began = time.monotonic()
     samples = json.loads(reader.SAMPLES.read_text())
-    page = await asyncio.to_thread(open_page, reader.PAGE)
-    (found,) = [found async for found in read_pages([page], url, key)]
+    (found,) = [found async for found in read_pages([reader.PAGE], url, key)]
     seconds, count = time.monotonic() - began, len(found.blocks)
     _say(f"The page {reader.PAGE}, laid out and read in {seconds:.1f} s, {count} block{'' if count == 1 else 's'}:")
     _say(markdown_of(found.blocks, found.texts) or "(the model finds nothing on it)")

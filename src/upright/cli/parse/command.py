@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from upright.cli.complaint import EXIT_FAILED, complain
-from upright.cli.interrupt import INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from PIL import Image
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -38,8 +36,9 @@ def parse_command(
 
     The text goes to standard output, as Markdown and in the order of reading, page by page; progress to the terminal.
     """
+    from upright.cli.interruption import Interrupted, interruptible
     from upright.cli.parse.asking import NoAnswer
-    from upright.cli.parse.pictures import UnreadablePicture, open_page
+    from upright.cli.parse.pictures import UnreadablePicture, check_page
 
     found: list[Page] = []
 
@@ -50,13 +49,15 @@ def parse_command(
 
     code = 0
     try:
-        pages = [open_page(path) for path in pictures]
-        asyncio.run(_read(pages, url, api_key, model, take))
+        with interruptible():
+            for path in pictures:
+                check_page(path)
+            asyncio.run(_read(pictures, url, api_key, model, take))
     except (UnreadablePicture, NoAnswer) as error:
         complain(str(error))
         code = EXIT_FAILED
-    except KeyboardInterrupt:
-        code = INTERRUPTED
+    except Interrupted as stopped:
+        code = stopped.exit_code
     if code and found:
         complain(f"pages read: {len(found)} of {len(pictures)}")
     if as_json and (found or not code):
@@ -65,28 +66,33 @@ def parse_command(
         sys.exit(code)
 
 
-async def _read(pages: list[Image.Image], url: str, key: str, model: str, take: Callable[[Page], None]) -> None:
-    async for page in read_pages(pages, url, key, model):
+async def _read(pictures: Sequence[Path], url: str, key: str, model: str, take: Callable[[Page], None]) -> None:
+    async for page in read_pages(pictures, url, key, model):
         take(page)
 
 
 async def read_pages(
-    pages: list[Image.Image], url: str, key: str = "", model: str = "", console: Console | None = None
+    pictures: Sequence[Path], url: str, key: str = "", model: str = "", console: Console | None = None
 ) -> AsyncIterator[Page]:
-    """Pages one after the other, the blocks of each at once. Raises: NoAnswer."""
+    """Pages one after the other, of which one is held at a time; the blocks of each at once.
+
+    Raises: UnreadablePicture, NoAnswer.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from upright.cli.parse.asking import Server
+    from upright.cli.parse.pictures import open_page
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     console = console or Console(stderr=True)
     async with Server(url, key, model) as server:
-        for number, picture in enumerate(pages, 1):
-            name = f"page {number} of {len(pages)}"
+        for number, path in enumerate(pictures, 1):
+            name = f"page {number} of {len(pictures)}"
             # one for each page: it is gone where the page is printed
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
                 task = progress.add_task(name, total=None)
+                picture = await asyncio.to_thread(open_page, path)
                 page = await server.page(picture, partial(_show, progress, task, name))
             yield page
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from upright.cli.parse.protocol import FORMULAS, TABLES, UNREAD, Block
-from upright.cli.parse.tables import table_text
+from upright.cli.parse.tables import table_text, without_cells
 
 TITLES = {"doc_title": "# ", "title": "# ", "paragraph_title": "## "}
+AS_SAID = TABLES | {"code"}  # may hold what looks like a cell
 FURNITURE = frozenset({"header", "footer", "page_number", "page_footnote"})  # of a page, and no part of its text
 
 
@@ -18,6 +19,8 @@ def markdown_of(blocks: Sequence[Block], texts: Mapping[int, str], furniture: bo
         if block.kind in FURNITURE and not furniture:
             continue
         text = texts.get(index, "").strip()
+        if block.kind not in AS_SAID:
+            text = without_cells(text)
         if block.kind in TABLES:
             text = table_text(text) or text
         elif text and block.kind in FORMULAS:

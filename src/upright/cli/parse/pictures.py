@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,18 +25,31 @@ class UnreadablePicture(Exception):
     """The file holds no picture that can be read; the message says why."""
 
 
+def check_page(path: Path) -> None:
+    """Whether it looks like a picture that can be opened, without reading its pixels. Raises: UnreadablePicture."""
+    with _opened(path):
+        pass
+
+
 def open_page(path: Path) -> Image.Image:
     """The picture upright and in RGB; what is transparent is white. Raises: UnreadablePicture."""
+    with _opened(path) as opened:
+        picture = ImageOps.exif_transpose(opened)
+        if picture.has_transparency_data:
+            white = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(white, picture.convert("RGBA"))
+        return picture.convert("RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """What goes wrong inside is told. Raises: UnreadablePicture."""
     try:
         quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
         with quiet, Image.open(path) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
-            picture = ImageOps.exif_transpose(opened)
-            if picture.has_transparency_data:
-                white = Image.new("RGBA", picture.size, "white")
-                picture = Image.alpha_composite(white, picture.convert("RGBA"))
-            return picture.convert("RGB")
+            yield opened
     except FileNotFoundError as error:
         raise UnreadablePicture(f"there is no {path}") from error
     except IsADirectoryError as error:

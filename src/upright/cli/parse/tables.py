@@ -9,9 +9,15 @@ from __future__ import annotations
 import html
 import re
 
-_TOKEN = re.compile(r"<(fcel|ecel|lcel|ucel|xcel|nl)>([^<]*)")
+_TAG = r"<(fcel|ecel|lcel|ucel|xcel|nl)>"
+_TOKEN = re.compile(_TAG + "([^<]*)")
 
 Grid = list[list[tuple[str, str]]]  # rows of kinds of cells, and what stands in them
+
+
+def without_cells(text: str) -> str:
+    """What is no table, where a model has put a cell into it: a space stands there."""
+    return re.sub(rf"\s*{_TAG}\s*", " ", text).strip()
 
 
 def grid_of(otsl: str) -> Grid:

@@ -85,7 +85,11 @@ def _by_signal(incident: Incident) -> Iterator[str]:
         case "SIGSYS":
             yield "a filter forbade a system call: try the container with --security-opt seccomp=unconfined"
         case "SIGABRT":
-            yield "a native library gave up on purpose; the last lines of its log say why"
+            why = (
+                "the last lines of its log say why" if incident.log
+                else "it has logged nothing, so that somebody may as well have sent it SIGABRT"
+            )  # fmt: skip
+            yield f"a native library gave up on purpose; {why}"
 
 
 def _further(incident: Incident) -> Iterator[str]:

@@ -36,7 +36,7 @@ class RequestFacts(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int
     images: int
     image_tokens: int
-    aboard: bool  # it was in the step that died
+    aboard: bool  # it was in the step, or in the decoder of images, that the engine died in
     deaths: int  # engines that died with it on board, this one too
     suspected: bool
     prompt: list[int] | None = None  # token ids; only where the operator asked for content

@@ -52,13 +52,23 @@ def summary(incident: Incident) -> str:
     if not flight:
         requests = "No request was in flight."
     else:
-        within = f"{aboard} in that step" if aboard else "none in a step"
+        within = _at_work(aboard, incident.step.sequences if incident.step is not None else 0)
         requests = f"{_count(flight, 'request')} {'was' if flight == 1 else 'were'} in flight, {within}."
     if incident.recovery is not None:
         recovery = incident.recovery
-        requests += f" The next engine continued {recovery.requests} of them, {duration(_away(recovery))} later."
+        requests += (
+            f" The next engine continued {recovery.requests} of them, at most {duration(_away(recovery))} later."
+        )
     died = f"**The engine {CAUSES[incident.cause]} ({shown_how(incident.how)})**"
     return f"{died} at {shown_time(incident.when)} ({incident.zone}), {age}, {doing}. {requests}"
+
+
+def _at_work(aboard: int, in_step: int) -> str:
+    """Those that the engine was at work on: in its step, and in the decoder of images."""
+    decoding = max(0, aboard - in_step)
+    parts = [f"{aboard - decoding} in that step"] * (aboard > decoding)
+    parts += [f"{decoding} whose images were being decoded"] * bool(decoding)
+    return ", ".join(parts) or "none in a step"
 
 
 def shown_how(how: str) -> str:
@@ -141,7 +151,7 @@ def _requests(requests: list[RequestFacts]) -> str:
         )
         for request in sorted(requests, key=lambda request: (not request.suspected, not request.aboard))
     ]
-    header = ("request", "prompt tokens", "output tokens", "images", "in the step", "deaths", "suspected")
+    header = ("request", "prompt tokens", "output tokens", "images", "at work on", "deaths", "suspected")
     return "## Requests in flight\n\n" + _table(header, rows)
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while something is measured: what is finished is still told."""
+"""SIGINT and SIGTERM while a command is at work: what is finished is still told."""
 
 from __future__ import annotations
 
