@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from upright.models.decoder import Decoder
 from upright.models.loading import load_model
 from upright.models.model import Model
 from upright.models.model_config import (
@@ -16,6 +17,7 @@ from upright.models.model_config import (
     RopeConfig,
     VisionConfig,
 )
+from upright.models.vision import VisionTower
 
 TOWERS = {
     "qwen2_vl": VisionConfig("qwen2_vl", 2, 160, 2, 320, 128, 14, 2, 2, 3),
@@ -39,3 +41,12 @@ def same_weights(here: Model, there: Model) -> None:
     for ours, theirs in ((here.decoder, there.decoder), (here.vision, there.vision)):
         for part, other in zip(ours.parameters().values(), theirs.parameters().values(), strict=True):
             other.copy_(part)
+
+
+def draw_weights(parts: Decoder | VisionTower, spread: float) -> None:
+    """Matrices drawn anew, the same ones whatever was drawn before: a test must not hang on which ran before it."""
+    generators: dict[torch.device, torch.Generator] = {}
+    for part in parts.parameters().values():
+        if part.dim() > 1:
+            generator = generators.setdefault(part.device, torch.Generator(part.device).manual_seed(0))
+            part.normal_(0, spread, generator=generator)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.dummy_models import dummy_model
+from tests.dummy_models import draw_weights, dummy_model
 from tests.engine.driving import Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
 from upright.engine import device_runner
 from upright.engine.decode_graphs import graph_sizes
@@ -20,8 +20,7 @@ TIGHT = Setting(max_model_len=300, max_num_seqs=5, max_num_batched_tokens=37, bl
 @pytest.fixture(scope="module")
 def model() -> Model:
     made = dummy_model("qwen2_vl", "cpu", torch.float32)
-    for part in made.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None
+    draw_weights(made.decoder, 0.08)
     return made
 
 

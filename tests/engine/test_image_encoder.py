@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import torch
 
-from tests.dummy_models import dummy_model
+from tests.dummy_models import draw_weights, dummy_model
 from tests.engine.driving import Picture, Setting, greedy, make_core_of, renamed, run, with_images_of
 from upright.engine import image_encoder
 from upright.engine.core import EngineCore
@@ -27,8 +27,7 @@ SETTING = Setting(max_model_len=300, max_num_seqs=4, max_num_batched_tokens=200,
 @pytest.fixture(scope="module")
 def model() -> Model:
     made = dummy_model("qwen2_vl", "cpu", torch.float32)
-    for part in made.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None  # wide enough that answers depend on what is seen
+    draw_weights(made.decoder, 0.08)  # wide enough that answers depend on what is seen
     return made
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.dummy_models import dummy_model
+from tests.dummy_models import draw_weights, dummy_model
 from tests.engine.driving import Setting, greedy, make_core_of, random_prompt, run
 from upright.engine.core import EngineCore
 from upright.engine.not_finite import not_finite_fault
@@ -30,8 +30,7 @@ SETTINGS = {
 def model() -> Model:
     made = dummy_model("qwen2_vl", "cpu", torch.float32)
     decoder = made.decoder
-    for part in decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None
+    draw_weights(decoder, 0.08)
     decoder.head = decoder.head.clone()  # which may share its memory with the embeddings
     decoder.embedding[DAMAGED] = torch.nan
     return made
