@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.dummy_models import TOWERS, dummy_model, same_weights
+from tests.dummy_models import TOWERS, draw_weights, dummy_model, same_weights
 from tests.engine.driving import Answer, Picture, Setting, greedy, make_core_of, random_prompt, run, with_images_of
 from upright.messages import Request, SamplingParams
 
@@ -25,8 +25,7 @@ pytestmark = [
 @torch.inference_mode()
 def test_a_gpu_gives_the_cpus_tokens(kind: str, ahead: bool) -> None:
     here, there = (dummy_model(kind, device, torch.float32) for device in ("cpu", "cuda"))
-    for part in here.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None  # wide enough that greedy choices are not near-ties
+    draw_weights(here.decoder, 0.08)  # wide enough that greedy choices are not near-ties
     same_weights(here, there)
     prompts = [[token % 900 for token in random_prompt(n, n)] for n in (3, 17, 90, 140)]
     requests = [greedy(f"text-{len(prompt)}", prompt, 48) for prompt in prompts]
@@ -50,8 +49,7 @@ def test_float16_gives_the_cpus_tokens(kind: str, portable: bool) -> None:
     """With all that is captured as graphs, and with `portable` by the kernels that cards before sm80 have."""
     here = dummy_model(kind, "cpu", torch.float32)
     there = dummy_model(kind, "cuda", torch.float16, portable=portable)
-    for part in here.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None
+    draw_weights(here.decoder, 0.08)
     same_weights(here, there)
     choices = (there.decode_attention, there.prefill_attention, there.vision_attention)
     assert not portable or [choice.candidate.name for choice in choices if choice is not None] == ["portable"] * 3
@@ -118,8 +116,7 @@ def test_no_launch_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None
 def test_cut_crowded_and_cached_give_the_same_text(dtype: torch.dtype) -> None:
     """Half precision rounds otherwise in a step of another size, so near-ties may part; nothing else may."""
     model = dummy_model("qwen2_vl", "cuda", dtype)
-    for part in model.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None
+    draw_weights(model.decoder, 0.08)
     prompts = [[token % 900 for token in random_prompt(n, n)] for n in (3, 17, 90, 140)]
     requests = [greedy(f"text-{len(prompt)}", prompt, 48, logprobs=2) for prompt in prompts]
     parts = [prompts[1], Picture.random(1, 150, 60), prompts[0], Picture.random(2, 70, 210), prompts[1]]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.dummy_models import dummy_model
+from tests.dummy_models import draw_weights, dummy_model
 from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
 from upright.engine.device_slots import DeviceSlots
 from upright.engine.graph_pool import GraphPool, GraphRoom
@@ -34,8 +34,7 @@ pytestmark = [*triton_only, pytest.mark.usefixtures("triton_serves")]
 
 def made_model() -> Model:
     model = dummy_model("qwen2_vl", DEVICE, DTYPE, REFERENCE.name)
-    for part in model.decoder.parameters().values():
-        part.normal_(0, 0.08) if part.dim() > 1 else None
+    draw_weights(model.decoder, 0.08)
     model.decoder.decode_attention = model.decoder.prefill_attention = TRITON
     return replace(model, decode_attention=Choice(TRITON), prefill_attention=Choice(TRITON))
 

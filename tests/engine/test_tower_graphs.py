@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.dummy_models import TOWERS, dummy_model
+from tests.dummy_models import TOWERS, draw_weights, dummy_model
 from tests.triton_device import DEVICE, INTERPRETED, EagerPool, triton_only, triton_serves  # noqa: F401
 from upright.engine.graph_pool import GraphPool, GraphRoom
 from upright.engine.tower_graphs import LEAST, TowerGraphs, size_for
@@ -42,8 +42,7 @@ class TestOnTriton:
         tower = dummy_model(kind, DEVICE, dtype, REFERENCE.name).vision
         assert tower is not None
         tower.attention = TRITON
-        for part in tower.parameters().values():
-            part.normal_(0, 0.05) if part.dim() > 1 else None
+        draw_weights(tower, 0.05)
         graphs = TowerGraphs(tower, pool_of(stream), 512, 1)
         passes: list[list[Grid]] = [
             [(8, 12)],

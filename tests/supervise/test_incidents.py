@@ -125,7 +125,7 @@ def test_markdown_begins_with_one_line_that_says_it_all() -> None:
     text = incident_markdown(incident(recovery=recovery))
     assert text.splitlines()[2] == (
         "**The engine crashed (killed by SIGSEGV)** at 2026-11-21 23:15:22+08:00 (CST, UTC+08:00), 2 min 12 s after "
-        "its start, while it computed step 812. 2 requests were in flight, 1 in that step. The next engine continued "
+        "its start, while it computed step 812. 2 requests were in flight, 1 in the step. The next engine continued "
         "2 of them, at most 4.2 s later."
     )
     for expected in ("the requests are replayed", "the GPU", "try --attention reference", "`req-2`", "the last line"):
@@ -135,7 +135,7 @@ def test_markdown_begins_with_one_line_that_says_it_all() -> None:
 @pytest.mark.parametrize(
     ("in_step", "told"),
     [
-        (2, "2 in that step."), (1, "1 in that step, 1 whose images were being decoded."),
+        (2, "2 in the step."), (1, "1 in the step, 1 whose images were being decoded."),
         (0, "2 whose images were being decoded."),
     ],
 )  # fmt: skip

@@ -112,6 +112,6 @@ def _print_json(value: Incident | list[Incident]) -> None:
 
 
 def _requests(incident: Incident) -> str:
-    if not incident.requests:
-        return "none"
-    return f"{len(incident.requests)}, {sum(request.aboard for request in incident.requests)} in the step"
+    from upright.supervise.incidents.markdown import at_work
+
+    return f"{len(incident.requests)}, {at_work(incident)}" if incident.requests else "none"

@@ -1,6 +1,6 @@
 """The console script. What a command needs takes a moment to import, in which a person may have changed their mind."""
 
-from upright.cli.interrupt import leaving_at_once
+from upright.cli.leaving import leaving_at_once
 
 
 def run() -> None:

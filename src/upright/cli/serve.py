@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
-from upright.cli.interrupt import leaving_at_once
+from upright.cli.leaving import leaving_at_once
 from upright.cli.listener import listen
 from upright.cli.options import with_options
 from upright.config import ConfigError, ServeConfig, make_config

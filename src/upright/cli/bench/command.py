@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, complain
-from upright.cli.interrupt import leaving_at_once
+from upright.cli.leaving import leaving_at_once
 from upright.cli.options import keyword, with_options
 from upright.config import ConfigError, EngineConfig, ServeConfig, make_config
 

@@ -13,7 +13,7 @@ import typer
 
 from upright import reader
 from upright.cli.complaint import EXIT_FAILED, EXIT_USAGE, CannotServe, complain
-from upright.cli.interrupt import INTERRUPTED
+from upright.cli.leaving import INTERRUPTED
 from upright.cli.options import keyword, with_options
 from upright.cli.serve import serve
 from upright.config import ConfigError, ServeConfig, make_config

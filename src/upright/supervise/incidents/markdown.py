@@ -47,13 +47,11 @@ def summary(incident: Incident) -> str:
     """What died, how, when, and what became of the requests, in one line."""
     age = f"{duration(incident.uptime)} after its start"
     doing = _doing(incident)
-    aboard = sum(request.aboard for request in incident.requests)
     flight = len(incident.requests)
     if not flight:
         requests = "No request was in flight."
     else:
-        within = _at_work(aboard, incident.step.sequences if incident.step is not None else 0)
-        requests = f"{_count(flight, 'request')} {'was' if flight == 1 else 'were'} in flight, {within}."
+        requests = f"{_count(flight, 'request')} {'was' if flight == 1 else 'were'} in flight, {at_work(incident)}."
     if incident.recovery is not None:
         recovery = incident.recovery
         requests += (
@@ -63,10 +61,11 @@ def summary(incident: Incident) -> str:
     return f"{died} at {shown_time(incident.when)} ({incident.zone}), {age}, {doing}. {requests}"
 
 
-def _at_work(aboard: int, in_step: int) -> str:
-    """Those that the engine was at work on: in its step, and in the decoder of images."""
-    decoding = max(0, aboard - in_step)
-    parts = [f"{aboard - decoding} in that step"] * (aboard > decoding)
+def at_work(incident: Incident) -> str:
+    """How many requests the engine was at work on: in its step, and in the decoder of images."""
+    aboard = sum(request.aboard for request in incident.requests)
+    decoding = max(0, aboard - (incident.step.sequences if incident.step is not None else aboard))
+    parts = [f"{aboard - decoding} in the step"] * (aboard > decoding)
     parts += [f"{decoding} whose images were being decoded"] * bool(decoding)
     return ", ".join(parts) or "none in a step"
 

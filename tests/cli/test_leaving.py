@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upright.cli.interrupt import INTERRUPTED, leaving_at_once
+from upright.cli.leaving import INTERRUPTED, leaving_at_once
 
 # Interrupts itself at the moment at which it looks for the module that its first argument names.
 AT_AN_IMPORT = """
