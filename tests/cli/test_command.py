@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,17 @@ def test_what_needs_no_model(arguments: list[str]) -> None:
     assert result.exit_code == 0
     if arguments == ["--version"]:
         assert result.output == f"upright {__version__}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+@pytest.mark.parametrize("arguments", [["--version"], ["serve", "--help"], ["incidents"]])
+def test_a_full_disk_is_told_in_one_line(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "upright", *arguments]
+    environment = os.environ | {"UPRIGHT_STATE_DIR": str(tmp_path)}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    said = "upright: the disk is full, so that no more can be written; make room, and run this again\n"
+    assert (ended.returncode, ended.stderr) == (1, said)
 
 
 def test_an_option_that_is_not_there() -> None:

@@ -41,20 +41,19 @@ def incidents_command(
         sys.exit(EXIT_USAGE)
     try:
         store = IncidentStore(incidents_directory(state_dir or state_directory()))
-        if incident is None:
-            _list(store.list(), store.directory, as_json)
-        else:
-            _show(store.get(incident), as_json)
+        found = store.list() if incident is None else store.get(incident)
     except NoSuchIncident as error:
         complain(str(error))
         sys.exit(EXIT_USAGE)
-    except BrokenPipeError:
-        raise  # the reader has seen enough; that is no fault of the reports
     except OSError as error:
         complain(
             f"cannot read incident reports: {error}; run this as the user that runs the server, or see --state-dir"
         )
         sys.exit(EXIT_FAILED)
+    if isinstance(found, list):
+        _list(found, store.directory, as_json)
+    else:
+        _show(found, as_json)
 
 
 def _list(incidents: list[Incident], directory: Path, as_json: bool) -> None:
