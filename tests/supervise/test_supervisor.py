@@ -461,6 +461,8 @@ def test_an_engine_that_dies_while_draining_is_replaced_for_what_is_in_flight() 
 
 
 def test_a_standby_that_dies_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "upright")
+
     async def test() -> None:
         async with running() as service:
             await until(lambda: service.status().standby)
@@ -470,6 +472,7 @@ def test_a_standby_that_dies_is_replaced(caplog: pytest.LogCaptureFixture) -> No
             await until(lambda: (now := service.status().standby) is not None and now.pid != first.pid)
             assert service.status().deaths == 0
             assert "the process in reserve has ended (killed by SIGKILL); recoveries take longer" in caplog.messages
+            assert "another process is made ready, to be in reserve" in caplog.messages
 
     guarded(test)
 

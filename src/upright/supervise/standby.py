@@ -66,6 +66,8 @@ class Standby:
                 self._failures += 1
                 log.warning("no process can be kept in reserve: %s", error)
                 continue
+            if self._failures:
+                log.info("another process is made ready, to be in reserve")
             ended = self._process.ended
             await asyncio.wait({ended})
             process, self._process = self._process, None
