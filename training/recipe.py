@@ -51,8 +51,8 @@ LAYOUTS = Recipe(
 )  # fmt: skip
 WHOLE = Recipe(
     {
-        line: 0.22, paragraph: 0.17, table: 0.11, chat_read: 0.03, ask_field: 0.26, save_answer: 0.11, read_whole: 0.02,
-        nothing: 0.02, parts: 0.02, parts_and_page: 0.04,
+        line: 0.16, paragraph: 0.13, table: 0.09, chat_read: 0.03, ask_field: 0.37, save_answer: 0.11, read_whole: 0.02,
+        nothing: 0.02, parts: 0.02, parts_and_page: 0.05,
     },
     Budget(48_000, 18_200, 3_600, 64), enlarged=0.1,
 )  # fmt: skip
