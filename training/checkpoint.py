@@ -1,6 +1,7 @@
 """The reader's files: weights in float16, in one file or in parts that travel more easily, and what goes with them.
 
 python -m training.checkpoint join PARTS_DIRECTORY OUT_DIRECTORY --tokenizer DIRECTORY
+python -m training.checkpoint blend READER OTHER_READER OUT_DIRECTORY --share 0.2
 """
 
 from __future__ import annotations
@@ -75,15 +76,30 @@ def save(weights: dict[str, Tensor], shape: Shape, tokenizer: Path, out: Path) -
             shutil.copy(tokenizer / file, out / file)
 
 
+def blended(one: dict[str, Tensor], other: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """All weights on the way from one model to another that was trained on from it, so far as `share` says."""
+    return {name: (1 - share) * weight.float() + share * other[name].float() for name, weight in one.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["join"])
-    parser.add_argument("parts", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--tokenizer", type=Path, required=True)
-    parser.add_argument("--name", default="mean", help="mean (of the last steps) or last")
+    commands = parser.add_subparsers(dest="command", required=True)
+    join = commands.add_parser("join", help="make a reader of what a stage has left")
+    join.add_argument("parts", type=Path)
+    join.add_argument("out", type=Path)
+    join.add_argument("--tokenizer", type=Path, required=True)
+    join.add_argument("--name", default="mean", help="mean (of the last steps) or last")
+    blend = commands.add_parser("blend", help="a reader between one and another that was trained on from it")
+    blend.add_argument("one", type=Path)
+    blend.add_argument("other", type=Path)
+    blend.add_argument("out", type=Path)
+    blend.add_argument("--share", type=float, required=True, help="of the other, from 0 to 1")
     options = parser.parse_args()
-    save(load_parts(options.parts, options.name), READER, options.tokenizer, options.out)
+    if options.command == "join":
+        save(load_parts(options.parts, options.name), READER, options.tokenizer, options.out)
+    else:
+        weights = blended(load_start(options.one), load_start(options.other), options.share)
+        save(weights, READER, options.one, options.out)
 
 
 if __name__ == "__main__":

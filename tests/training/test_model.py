@@ -13,7 +13,7 @@ import torch
 from tests.training.small_shape import SHAPE
 from tests.training.small_tokenizer import save_small_tokenizer
 from training.batches import pack
-from training.checkpoint import load_parts, save, save_parts, weights_of
+from training.checkpoint import blended, load_parts, save, save_parts, weights_of
 from training.encode import NOTHING, Encoder
 from training.model import Batch, Reader, to_device
 from training.samples import Pixels, Sample, Turn
@@ -127,6 +127,12 @@ def test_parts_are_whole(model: Reader, tmp_path: Path, monkeypatch: pytest.Monk
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
     with pytest.raises(FileNotFoundError, match="mean"):
         load_parts(tmp_path, "mean")
+
+
+def test_a_blend_lies_between_two_models(model: Reader) -> None:
+    one, other = weights_of(model), weights_of(Reader(SHAPE))
+    for name, weight in blended(one, other, 0.25).items():
+        torch.testing.assert_close(weight, one[name] + (other[name] - one[name]) / 4)
 
 
 def test_a_batch_is_what_the_model_takes(tokenizer: Path) -> None:
